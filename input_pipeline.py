@@ -1,0 +1,142 @@
+"""The TFRecord schema that writer and reader share, and the `input_fn`."""
+
+import tensorflow.compat.v1 as tf
+
+SHUFFLE_BUFFER = 100000   # instances; about 130 MB of ML-1M's
+PARSE_THREADS = 2
+FEATURES = ("info", "input_ids", "input_mask", "masked_lm_positions",
+            "masked_lm_ids", "masked_lm_weights")
+
+
+def feature_spec(max_seq_length, max_predictions_per_seq):
+    """The features of one instance, all of fixed length, zero-padded at the end.
+
+    Args:
+        max_seq_length: int, L.
+        max_predictions_per_seq: int, M.
+
+    Returns:
+        dict, name -> tf.FixedLenFeature.
+    """
+    def ints(length):
+        return tf.FixedLenFeature([length], tf.int64)
+
+    return {
+        "info": ints(1),                                     # the user
+        "input_ids": ints(max_seq_length),
+        "input_mask": ints(max_seq_length),                  # 1 = an item
+        "masked_lm_positions": ints(max_predictions_per_seq),
+        "masked_lm_ids": ints(max_predictions_per_seq),
+        "masked_lm_weights":                                 # 1.0 = a real one
+            tf.FixedLenFeature([max_predictions_per_seq], tf.float32),
+    }
+
+
+def serialize_instance(user, input_ids, positions, label_ids, max_seq_length,
+                       max_predictions_per_seq):
+    """One masked sequence as the bytes of a tf.train.Example.
+
+    Args:
+        user: int.
+        input_ids: list of n <= L ints, masked.
+        positions, label_ids: lists of k <= M ints, the masked positions and
+            the ids that were there.
+        max_seq_length, max_predictions_per_seq: int, L and M.
+
+    Returns:
+        bytes, the same on every runtime.
+    """
+    length, masked = len(input_ids), len(positions)
+    no_items = [0] * (max_seq_length - length)
+    no_masks = [0] * (max_predictions_per_seq - masked)
+    example = tf.train.Example()
+    feature = example.features.feature
+    for name, values in (
+            ("info", [user]),
+            ("input_ids", input_ids + no_items),
+            ("input_mask", [1] * length + no_items),
+            ("masked_lm_positions", positions + no_masks),
+            ("masked_lm_ids", label_ids + no_masks)):
+        feature[name].int64_list.value.extend(values)
+    feature["masked_lm_weights"].float_list.value.extend(
+        [1.0] * masked + no_masks)
+    # Protocol buffers promise no order of map entries unless asked.
+    return example.SerializeToString(deterministic=True)
+
+
+def record_lengths(path):
+    """The lengths L and M that a TFRecord file was written with.
+
+    Args:
+        path: str, one file.
+
+    Returns:
+        (max_seq_length, max_predictions_per_seq), read from its first record.
+
+    Raises:
+        ValueError: the file is no TFRecord file of this project's schema.
+    """
+    try:
+        record = next(tf.python_io.tf_record_iterator(path), None)
+        example = tf.train.Example.FromString(record or b"")
+    except Exception as error:  # TensorFlow's and protobuf's own errors
+        raise ValueError("%s: not a readable TFRecord file (%s); generate it "
+                         "again with gen_data_fin.py"
+                         % (path, str(error).split("\n")[0]))
+    feature = example.features.feature
+    missing = [name for name in FEATURES if name not in feature]
+    if missing:
+        raise ValueError("%s: its first record lacks %s; generate it with "
+                         "gen_data_fin.py" % (path, ", ".join(missing)))
+    return (len(feature["input_ids"].int64_list.value),
+            len(feature["masked_lm_positions"].int64_list.value))
+
+
+def check_record_lengths(paths, max_seq_length, max_predictions_per_seq):
+    """Raises ValueError when a file's lengths differ from the flags'."""
+    for path in paths:
+        found = record_lengths(path)
+        expected = (max_seq_length, max_predictions_per_seq)
+        for flag, there, here in zip(
+                ("max_seq_length", "max_predictions_per_seq"), found, expected):
+            if there != here:
+                raise ValueError(
+                    "%s: written with %s %d, but --%s=%d; pass --%s=%d or "
+                    "generate the file again"
+                    % (path, flag, there, flag, here, flag, there))
+
+
+def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,
+                  is_training, seed=None):
+    """The Estimator's `input_fn`.
+
+    In training, instances are shuffled through a buffer, each is seen once
+    an epoch, epochs repeat for ever and every batch is full; in evaluation
+    the order is that of the files and the last batch may be smaller.
+
+    Args:
+        paths: list of str, TFRecord files.
+        max_seq_length, max_predictions_per_seq: int, L and M.
+        batch_size: int, B.
+        is_training: bool.
+        seed: int, of the shuffle; used in training alone.
+
+    Returns:
+        A function without arguments that builds the tf.data.Dataset of
+        dicts, name -> int32 [B, length] tensor (float32 for the weights).
+    """
+    spec = feature_spec(max_seq_length, max_predictions_per_seq)
+
+    def parse(records):
+        features = tf.parse_example(records, spec)
+        return {name: tf.cast(value, tf.int32) if value.dtype == tf.int64
+                      else value for name, value in features.items()}
+
+    def input_fn():
+        dataset = tf.data.TFRecordDataset(paths)
+        if is_training:
+            dataset = dataset.shuffle(SHUFFLE_BUFFER, seed=seed).repeat()
+        dataset = dataset.batch(batch_size)
+        return dataset.map(parse, num_parallel_calls=PARSE_THREADS).prefetch(2)
+
+    return input_fn

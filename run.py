@@ -1,0 +1,416 @@
+"""Trains BERT4Rec with cross-attention and evaluates its rankings.
+
+    python run.py --do_train --do_eval --bert_config_file=... \\
+        --train_input_file=... --test_input_file=... --vocab_filename=... \\
+        --user_history_filename=... --checkpointDir=... --signature=...
+
+The model directory is checkpointDir + signature.
+"""
+
+import collections
+import json
+import os
+import sys
+
+from absl import app
+from absl import flags
+
+import evaluation
+import util
+import vocab
+
+util.quiet_tensorflow()
+import tensorflow.compat.v1 as tf  # noqa: E402
+
+import input_pipeline  # noqa: E402
+import modeling  # noqa: E402
+import optimization  # noqa: E402
+
+CONFIG_FILE = "bert_config.json"      # in the model directory
+RESULTS_FILE = "eval_results.txt"     # in the model directory
+SUMMARY_STEPS = 100
+# Keys that may change between two runs on one checkpoint.
+FREE_CONFIG_KEYS = ("hidden_dropout_prob", "attention_probs_dropout_prob",
+                    "initializer_range")
+
+# What the checks found out; everything below `main` reads this, not flags.
+Job = collections.namedtuple(
+    "Job", "config model_dir train_files test_files words user_history "
+           "checkpoint args")
+
+
+def define_flags():
+    """Defines this command's flags. Only `__main__` calls it."""
+    flags.DEFINE_string("bert_config_file", None, "JSON file of the model.")
+    flags.DEFINE_string("train_input_file", None,
+                        "Training TFRecords: names and globs, comma-separated.")
+    flags.DEFINE_string("test_input_file", None,
+                        "Test TFRecords: names and globs, comma-separated.")
+    flags.DEFINE_string("checkpointDir", None,
+                        "The model directory is checkpointDir + signature.")
+    flags.DEFINE_string("signature", "default", "See checkpointDir.")
+    flags.DEFINE_string("init_checkpoint", None,
+                        "Training starts from this checkpoint's variables; "
+                        "with --do_eval alone it is the one evaluated.")
+    flags.DEFINE_integer("max_seq_length", 128, "L of the TFRecords.",
+                         lower_bound=1)
+    flags.DEFINE_integer("max_predictions_per_seq", 20, "M of the TFRecords.",
+                         lower_bound=1)
+    flags.DEFINE_bool("do_train", False,
+                      "Train, from the model directory's newest checkpoint.")
+    flags.DEFINE_bool("do_eval", False, "Evaluate the newest checkpoint.")
+    flags.DEFINE_integer("batch_size", 32, "Sequences a training step.",
+                         lower_bound=1)
+    flags.DEFINE_integer("eval_batch_size", 256, "Users an evaluation step.",
+                         lower_bound=1)
+    flags.DEFINE_float("learning_rate", 5e-5, "The peak rate.",
+                       lower_bound=0.0)
+    flags.DEFINE_integer("num_train_steps", 100000, "Steps in all.",
+                         lower_bound=1)
+    flags.DEFINE_integer("num_warmup_steps", 10000, "Steps of warm-up.",
+                         lower_bound=0)
+    flags.DEFINE_integer("save_checkpoints_steps", 1000,
+                         "Steps between checkpoints.", lower_bound=1)
+    flags.DEFINE_integer("random_seed", 12345,
+                         "Of initialisation, dropout and shuffling.",
+                         lower_bound=0, upper_bound=2 ** 31 - 1)
+    flags.DEFINE_enum("attention_form", None, modeling.ATTENTION_FORMS,
+                      "Overrides the model config's.")
+    flags.DEFINE_list("protocols", list(evaluation.PROTOCOLS),
+                      "Evaluation protocols, comma-separated.")
+    flags.DEFINE_bool("use_pop_random", True,
+                      "Protocol seed draws negatives by popularity; False: "
+                      "uniformly.")
+    flags.DEFINE_string("vocab_filename", None, "The .vocab file.")
+    flags.DEFINE_string("user_history_filename", None, "The .his file.")
+    flags.mark_flags_as_required(["bert_config_file", "checkpointDir"])
+
+
+# --- checks, before any graph is built --------------------------------------
+
+def _required_file(args, flag):
+    path = getattr(args, flag)
+    if not path:
+        raise ValueError("--%s is needed here; pass the file's name" % flag)
+    return util.expand_files(path, flag)[0]
+
+
+def _check_records(args, flag):
+    """The files of an input flag, their lengths compared with the flags'."""
+    if not getattr(args, flag):
+        raise ValueError("--%s is needed here; pass the TFRecord file that "
+                         "gen_data_fin.py wrote" % flag)
+    files = util.expand_files(getattr(args, flag), flag)
+    input_pipeline.check_record_lengths(files, args.max_seq_length,
+                                        args.max_predictions_per_seq)
+    return files
+
+
+def load_config(args, words):
+    """BertConfig of the flags and the vocabulary, checked against both.
+
+    Args:
+        args: the flags.
+        words: vocab.FreqVocab, or None when no vocabulary is given.
+
+    Raises:
+        ValueError: what does not fit, with the value and the remedy.
+    """
+    path = _required_file(args, "bert_config_file")
+    config = modeling.BertConfig.from_json_file(path)
+    if args.attention_form:
+        config.attention_form = args.attention_form
+    if words is None and config.vocab_size is None:
+        raise ValueError("%s has no vocab_size; pass --vocab_filename or write "
+                         "the number there" % path)
+    if config.vocab_size is None:
+        config.vocab_size = words.get_vocab_size()
+    elif words is not None and config.vocab_size != words.get_vocab_size():
+        raise ValueError(
+            "%s: vocab_size is %d, the vocabulary %s has %d; write "
+            "\"vocab_size\": %d there, or leave the key out"
+            % (path, config.vocab_size, args.vocab_filename,
+               words.get_vocab_size(), words.get_vocab_size()))
+    if args.max_seq_length > config.max_position_embeddings:
+        raise ValueError(
+            "--max_seq_length=%d is above max_position_embeddings %d of %s; "
+            "shorten the sequences or write a larger number there"
+            % (args.max_seq_length, config.max_position_embeddings, path))
+    return config
+
+
+def check_checkpoint(checkpoint, config):
+    """Raises ValueError when a checkpoint is of another size or form.
+
+    The attention forms but one have the same variables, so the form is read
+    from the model config that training wrote beside the checkpoint.
+    """
+    try:
+        shapes = dict(tf.train.list_variables(checkpoint))
+    except (tf.errors.OpError, ValueError) as error:
+        raise ValueError("%s is not a readable checkpoint (%s); pass the "
+                         "common start of its files' names"
+                         % (checkpoint, str(error).split("\n")[0]))
+    fault = modeling.checkpoint_mismatch(config, shapes)
+    written = os.path.join(os.path.dirname(checkpoint), CONFIG_FILE)
+    if fault is None and os.path.exists(written):
+        with open(written) as stream:
+            theirs, ours = json.load(stream), config.to_dict()
+        for key in sorted(set(theirs) - set(FREE_CONFIG_KEYS)):
+            if fault is None and theirs[key] != ours.get(key):
+                fault = "it was trained with %s %s, the model config says %s" \
+                    % (key, theirs[key], ours.get(key))
+    if fault is not None:
+        raise ValueError("checkpoint %s does not fit: %s; use the config it "
+                         "was trained with, or another --checkpointDir or "
+                         "--signature" % (checkpoint, fault))
+
+
+def check_job(args):
+    """Looks at every input and makes a Job of the flags.
+
+    Raises:
+        ValueError, IOError: the first thing that does not fit.
+    """
+    if not (args.do_train or args.do_eval):
+        raise ValueError("nothing to do; pass --do_train, --do_eval or both")
+    unknown = sorted(set(args.protocols) - set(evaluation.PROTOCOLS))
+    if unknown or not args.protocols:
+        raise ValueError("--protocols: unknown protocol %r; the protocols are "
+                         "%s" % (", ".join(unknown),
+                                 ", ".join(evaluation.PROTOCOLS)))
+    words = user_history = None
+    train_files = test_files = ()
+    if args.vocab_filename or args.do_eval:
+        words = util.load_pickle(_required_file(args, "vocab_filename"),
+                                 vocab.FreqVocab)
+    config = load_config(args, words)
+    if args.do_train:
+        train_files = _check_records(args, "train_input_file")
+    if args.do_eval:
+        test_files = _check_records(args, "test_input_file")
+        user_history = util.load_pickle(
+            _required_file(args, "user_history_filename"), dict)
+
+    model_dir = args.checkpointDir + args.signature
+    newest = tf.train.latest_checkpoint(model_dir)
+    for checkpoint in (newest, args.init_checkpoint):
+        if checkpoint:
+            check_checkpoint(checkpoint, config)
+    checkpoint = newest
+    if args.init_checkpoint and not args.do_train:
+        checkpoint = args.init_checkpoint
+    if not args.do_train and checkpoint is None:
+        raise ValueError("no checkpoint in %s; train first with --do_train, or "
+                         "correct --checkpointDir and --signature" % model_dir)
+    return Job(config, model_dir, train_files, test_files, words, user_history,
+               checkpoint, args)
+
+
+# --- the graph --------------------------------------------------------------
+
+def build_model_fn(config, args):
+    """The Estimator's model function, for TRAIN and EVAL.
+
+    Args:
+        config: modeling.BertConfig.
+        args: the flags.
+    """
+    def model_fn(features, labels, mode):
+        del labels  # they are among the features
+        is_training = mode == tf.estimator.ModeKeys.TRAIN
+        # A test sequence has one masked position, its last item's.
+        masked = {name: features[name] if is_training else features[name][:, :1]
+                  for name in ("masked_lm_positions", "masked_lm_ids",
+                               "masked_lm_weights")}
+        model = modeling.BertModel(
+            config, is_training, features["input_ids"], features["input_mask"],
+            output_positions=masked["masked_lm_positions"])
+        loss, losses, logits, ids, weights = modeling.masked_item_loss(
+            config, model.get_rows_output(), model.get_embedding_table(),
+            masked["masked_lm_ids"], masked["masked_lm_weights"])
+        if is_training:
+            if args.init_checkpoint:
+                _init_from_checkpoint(args.init_checkpoint)
+            train_op, rate = optimization.create_train_op(
+                loss, args.learning_rate, args.num_train_steps,
+                args.num_warmup_steps)
+            tf.summary.scalar("learning_rate", rate)
+            return tf.estimator.EstimatorSpec(mode, loss=loss,
+                                              train_op=train_op)
+        for tensor in (features["info"][:, 0], features["input_ids"],
+                       masked["masked_lm_ids"][:, 0], logits):
+            tf.add_to_collection(RankingHook.COLLECTION, tensor)
+        best = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        return tf.estimator.EstimatorSpec(mode, loss=loss, eval_metric_ops={
+            "masked_lm_accuracy": tf.metrics.accuracy(ids, best, weights),
+            "masked_lm_loss": tf.metrics.mean(losses, weights)})
+
+    return model_fn
+
+
+def _init_from_checkpoint(checkpoint):
+    """Starts the variables that a checkpoint has from their values there."""
+    saved = {name for name, _ in tf.train.list_variables(checkpoint)}
+    names = [variable.op.name for variable in tf.trainable_variables()]
+    tf.train.init_from_checkpoint(
+        checkpoint, {name: name for name in names if name in saved})
+    util.log("%d of %d variables start from %s" % (
+        len(saved.intersection(names)), len(names), checkpoint))
+
+
+# --- hooks ------------------------------------------------------------------
+
+class ProgressHook(tf.train.SessionRunHook):
+    """Shows the steps of a training run with their loss."""
+
+    def __init__(self, num_train_steps):
+        self._total = num_train_steps
+
+    def begin(self):
+        graph = tf.get_default_graph()
+        self._step = tf.train.get_global_step(graph)
+        self._loss = graph.get_collection(tf.GraphKeys.LOSSES)[0]
+
+    def after_create_session(self, session, coord):
+        self._done = int(session.run(self._step))
+        self._progress = util.Progress(self._total, "steps", self._done)
+
+    def before_run(self, run_context):
+        return tf.train.SessionRunArgs([self._loss, self._step])
+
+    def after_run(self, run_context, run_values):
+        loss, _ = run_values.results
+        self._progress.update(1, "loss %.4f" % loss)
+
+    def end(self, session):
+        self._progress.close()
+
+
+class RankingHook(tf.train.SessionRunHook):
+    """Hands each evaluated batch to an evaluation.Evaluator."""
+
+    COLLECTION = "ranking"  # users, input ids, targets, scores
+
+    def __init__(self, evaluator):
+        self._evaluator = evaluator
+
+    def before_run(self, run_context):
+        return tf.train.SessionRunArgs(tf.get_collection(self.COLLECTION))
+
+    def after_run(self, run_context, run_values):
+        self._evaluator.add(*run_values.results)
+
+
+# --- training and evaluation ------------------------------------------------
+
+def make_estimator(job):
+    """The Estimator of a job; says once what it runs on."""
+    gpus = tf.config.experimental.list_physical_devices("GPU")
+    util.log("TensorFlow %s on %s" % (
+        tf.__version__, "%d GPU(s)" % len(gpus) if gpus
+        else "the CPU (no usable GPU found)"))
+    return tf.estimator.Estimator(
+        build_model_fn(job.config, job.args), config=tf.estimator.RunConfig(
+            model_dir=job.model_dir, tf_random_seed=job.args.random_seed,
+            save_summary_steps=SUMMARY_STEPS,
+            save_checkpoints_steps=job.args.save_checkpoints_steps))
+
+
+def train(estimator, job):
+    """Trains to num_train_steps from where the model directory stands."""
+    args = job.args
+    tf.gfile.MakeDirs(job.model_dir)
+    with util.AtomicFiles() as files:
+        with open(files.path(os.path.join(job.model_dir, CONFIG_FILE)),
+                  "w") as stream:
+            stream.write(job.config.to_json_string())
+    start = 0
+    if tf.train.latest_checkpoint(job.model_dir):
+        start = int(estimator.get_variable_value("global_step"))
+    if start >= args.num_train_steps:
+        util.log("%s is at step %d already; a larger --num_train_steps trains "
+                 "on" % (job.model_dir, start))
+        return
+    util.log("training %s from step %d to %d" % (
+        job.model_dir, start, args.num_train_steps))
+    # A resumed run goes on with another order than the one it began with.
+    input_fn = input_pipeline.make_input_fn(
+        job.train_files, args.max_seq_length, args.max_predictions_per_seq,
+        args.batch_size, is_training=True, seed=args.random_seed + start)
+    with util.one_line_errors("run.py",
+                              tf.train.NanLossDuringTrainingError):
+        estimator.train(input_fn, max_steps=args.num_train_steps,
+                        hooks=[ProgressHook(args.num_train_steps)])
+
+
+def evaluate(estimator, job, checkpoint):
+    """Ranks the test users and writes, prints and plots the metrics.
+
+    Returns:
+        dict, key -> value, as written to eval_results.txt.
+    """
+    args = job.args
+    util.log("evaluating %s" % checkpoint)
+    evaluator = evaluation.Evaluator(job.words, job.user_history,
+                                     args.protocols, args.use_pop_random)
+    input_fn = input_pipeline.make_input_fn(
+        job.test_files, args.max_seq_length, args.max_predictions_per_seq,
+        args.eval_batch_size, is_training=False)
+    with util.one_line_errors("run.py", evaluation.RankingError):
+        results = estimator.evaluate(input_fn, checkpoint_path=checkpoint,
+                                     hooks=[RankingHook(evaluator)])
+    ranking = evaluator.results()
+    _write_scalars(estimator.eval_dir(), ranking, results["global_step"])
+    results.update(ranking, valid_user=len(evaluator.users))
+    _write_results(os.path.join(job.model_dir, RESULTS_FILE), job.config,
+                   results)
+    if "seed" in args.protocols:
+        print(evaluation.published_line(
+            {name: ranking["seed/" + name] for name in evaluation.METRICS},
+            len(evaluator.users)))
+    print(evaluation.results_table(ranking, args.protocols))
+    sys.stdout.flush()
+    return results
+
+
+def _write_results(path, config, results):
+    """The config, then sorted `key = value` lines, as the published code."""
+    with util.AtomicFiles() as files:
+        with open(files.path(path), "w") as stream:
+            stream.write(config.to_json_string())
+            for key in sorted(results):
+                stream.write("%s = %s\n" % (key, results[key]))
+    util.log("results in %s" % path)
+
+
+def _write_scalars(folder, metrics, step):
+    """Adds the ranking metrics to the TensorBoard events of a folder."""
+    with tf.Graph().as_default():  # the writer wants a graph around it
+        writer = tf.summary.FileWriter(folder)
+    writer.add_summary(tf.Summary(value=[
+        tf.Summary.Value(tag=name, simple_value=value)
+        for name, value in metrics.items()]), step)
+    writer.close()
+
+
+def main(argv):
+    args = flags.FLAGS
+    with util.one_line_errors("run.py"):
+        if argv[1:]:
+            raise ValueError("%r is not a flag; flags are written --name=value"
+                             % argv[1])
+        job = check_job(args)
+    estimator = make_estimator(job)
+    checkpoint = job.checkpoint
+    if args.do_train:
+        train(estimator, job)
+        checkpoint = estimator.latest_checkpoint()
+    if args.do_eval:
+        evaluate(estimator, job, checkpoint)
+    util.log("curves: tensorboard --logdir %s" % job.model_dir)
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

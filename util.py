@@ -1,0 +1,276 @@
+"""Files, progress and errors: what every command of the project shares."""
+
+import collections
+import contextlib
+import glob
+import logging
+import os
+import pickle
+import sys
+import time
+import warnings
+
+import numpy as np
+import six
+from tqdm import tqdm
+
+MAX_ID = 2 ** 63 - 1
+
+Partition = collections.namedtuple("Partition", "train valid test usernum itemnum")
+
+# The only classes that `.vocab` and `.his` files are made of.
+_PICKLE_CLASSES = {
+    ("vocab", "FreqVocab"),
+    ("collections", "Counter"),
+    ("collections", "OrderedDict"),
+    ("builtins", "set"),
+    ("__builtin__", "set"),
+}
+
+
+# --- interactions -----------------------------------------------------------
+
+def _parse_id(text, path, number):
+    """One id of an interactions line, checked; bytes -> int."""
+    if text.isdigit() and 0 < int(text) <= MAX_ID:
+        return int(text)
+    raise ValueError(
+        "%s:%d: %r is not an id; users and items are integers from 1 to %d"
+        % (path, number, text.decode("utf-8", "replace"), MAX_ID))
+
+
+def read_sequences(path):
+    """Reads an interactions file: one `user item` a line, in time order.
+
+    Users may interleave; blank lines are skipped.
+
+    Args:
+        path: str, the file's name.
+
+    Returns:
+        OrderedDict, user (int) -> int64 array of the user's items in the
+        order of the file; the users in the order of their first lines.
+
+    Raises:
+        ValueError: a malformed line (named as path:line), or no line at all.
+        IOError: the file cannot be read.
+    """
+    users, items = [], []
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            fields = line.split()
+            if not fields:
+                continue
+            if len(fields) != 2:
+                raise ValueError(
+                    "%s:%d: %r is not an interaction; write 'user item', two "
+                    "positive integers" % (path, number, _shorten(line)))
+            users.append(_parse_id(fields[0], path, number))
+            items.append(_parse_id(fields[1], path, number))
+    if not users:
+        raise ValueError("%s: no interactions in the file; write one "
+                         "'user item' a line" % path)
+    return _group_by_user(np.array(users, np.int64), np.array(items, np.int64))
+
+
+def _shorten(line, width=60):
+    text = line.decode("utf-8", "replace").strip()
+    return text if len(text) <= width else text[:width] + "..."
+
+
+def _group_by_user(users, items):
+    """Groups parallel int64 arrays by user, the users in order of first line."""
+    distinct, first, inverse, counts = np.unique(
+        users, return_index=True, return_inverse=True, return_counts=True)
+    by_user = items[np.argsort(inverse, kind="mergesort")]  # stable: time order
+    groups = np.split(by_user, np.cumsum(counts)[:-1])
+    order = np.argsort(first)
+    return collections.OrderedDict(
+        (int(distinct[i]), groups[i]) for i in order)
+
+
+def data_partition(path):
+    """Splits each user's sequence leave-one-out.
+
+    With three interactions or more the last is test, the one before it
+    validation, the rest train; with fewer, all are train.
+
+    Args:
+        path: str, an interactions file (see `read_sequences`).
+
+    Returns:
+        Partition(train, valid, test, usernum, itemnum): three OrderedDicts
+        user -> int64 array of items (empty where the user has none), and the
+        numbers of distinct users and items.
+
+    Raises:
+        ValueError, IOError: as `read_sequences`.
+    """
+    sequences = read_sequences(path)
+    train, valid, test = (collections.OrderedDict() for _ in range(3))
+    for user, items in six.iteritems(sequences):
+        held_out = 2 if len(items) >= 3 else 0
+        cut = len(items) - held_out
+        train[user] = items[:cut]
+        valid[user] = items[cut:cut + held_out // 2]
+        test[user] = items[cut + held_out // 2:]
+    itemnum = len(np.unique(np.concatenate(list(sequences.values()))))
+    return Partition(train, valid, test, len(sequences), itemnum)
+
+
+# --- files ------------------------------------------------------------------
+
+class AtomicFiles(object):
+    """Output files that appear under their final names all together, or not.
+
+    Use as a context manager: write to `path(final_name)` inside the block.
+    When the block ends well every file is renamed; when it raises, none is
+    left behind.
+    """
+
+    def __init__(self):
+        self._temporary = collections.OrderedDict()
+
+    def path(self, final_name):
+        """The temporary name to write `final_name` under."""
+        self._temporary[final_name] = "%s.tmp-%d" % (final_name, os.getpid())
+        return self._temporary[final_name]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, error_type, error, traceback):
+        for final_name, temporary in six.iteritems(self._temporary):
+            if error_type is None:
+                os.replace(temporary, final_name)
+            elif os.path.exists(temporary):
+                os.remove(temporary)
+
+
+def expand_files(pattern, flag):
+    """Expands a comma-separated list of names and globs, each sorted.
+
+    Args:
+        pattern: str, e.g. "data/a.tfrecord,data/b-*.tfrecord".
+        flag: str, the flag the pattern came from, for the error.
+
+    Returns:
+        list of str, existing non-empty files.
+
+    Raises:
+        ValueError: a part matches nothing, or a file is empty.
+    """
+    files = []
+    for part in pattern.split(","):
+        matches = sorted(glob.glob(part.strip()))
+        if not matches:
+            raise ValueError("--%s: no file matches %r; generate it with "
+                             "gen_data_fin.py, or correct the name"
+                             % (flag, part.strip()))
+        files.extend(matches)
+    for name in files:
+        if not os.path.isfile(name) or os.path.getsize(name) == 0:
+            raise ValueError("--%s: %s is empty or not a file; generate it "
+                             "again with gen_data_fin.py" % (flag, name))
+    return files
+
+
+class _Unpickler(pickle.Unpickler):
+    """Admits the classes of vocabulary and history files and no other."""
+
+    def find_class(self, module, name):
+        if (module, name) not in _PICKLE_CLASSES:
+            raise pickle.UnpicklingError(
+                "it holds the class %s.%s, which no vocabulary or history "
+                "file needs" % (module, name))
+        return pickle.Unpickler.find_class(self, module, name)
+
+
+def load_pickle(path, expected_type):
+    """Reads a `.vocab` or `.his` file, refusing foreign classes.
+
+    Args:
+        path: str, the file's name.
+        expected_type: the class that the object must be an instance of.
+
+    Returns:
+        The object.
+
+    Raises:
+        ValueError: the file is damaged, of another kind, or holds a class
+            that these files do not need (named in the message).
+        IOError: the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as stream:
+            loaded = _Unpickler(stream).load()
+    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError,
+            IndexError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError("%s: not loaded: %s; generate the file again with "
+                         "gen_data_fin.py" % (path, error or "it ends early"))
+    if not isinstance(loaded, expected_type):
+        raise ValueError("%s: holds a %s where a %s is needed; check the file "
+                         "name" % (path, type(loaded).__name__,
+                                   expected_type.__name__))
+    return loaded
+
+
+# --- what a person sees -----------------------------------------------------
+
+def log(message):
+    """Prints one line with the time to standard error."""
+    tqdm.write("%s %s" % (time.strftime("%H:%M:%S"), message), file=sys.stderr)
+    sys.stderr.flush()
+
+
+class Progress(object):
+    """A tqdm bar on a terminal, a plain line every `interval` seconds elsewhere."""
+
+    def __init__(self, total, unit, initial=0, interval=10):
+        self._total, self._unit, self._done = total, unit, initial
+        self._start, self._started_at = time.time(), initial
+        self._interval, self._next = interval, time.time() + interval
+        self._bar = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=total, unit=" " + unit, initial=initial,
+                             dynamic_ncols=True)
+
+    def update(self, count, note=""):
+        """Counts `count` more units; `note` is shown beside them."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(count)
+        elif time.time() >= self._next or self._done == self._total:
+            self._next = time.time() + self._interval
+            rate = (self._done - self._started_at) / max(
+                time.time() - self._start, 1e-9)
+            left = (self._total - self._done) / max(rate, 1e-9)
+            log("%d/%d %s, %.4g %s/s, %s left%s" % (
+                self._done, self._total, self._unit, rate, self._unit,
+                tqdm.format_interval(left), ", " + note if note else ""))
+
+    def close(self):
+        if self._bar is not None:
+            self._bar.close()
+
+
+@contextlib.contextmanager
+def one_line_errors(command, errors=(ValueError, IOError)):
+    """Turns these errors into one line and exit status 1, without traceback."""
+    try:
+        yield
+    except errors as error:
+        sys.exit("%s: error: %s" % (command, " ".join(str(error).split())))
+
+
+def quiet_tensorflow():
+    """Silences TensorFlow's start-up notices. Call it before importing it.
+
+    They speak of deprecated functions and of GPU libraries that were not
+    found; `run.py` says in one line which devices it uses. A value of
+    TF_CPP_MIN_LOG_LEVEL in the environment is respected.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
