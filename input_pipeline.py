@@ -137,6 +137,21 @@ def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,
         if is_training:
             dataset = dataset.shuffle(SHUFFLE_BUFFER, seed=seed).repeat()
         dataset = dataset.batch(batch_size)
-        return dataset.map(parse, num_parallel_calls=PARSE_THREADS).prefetch(2)
+        dataset = dataset.map(parse, num_parallel_calls=PARSE_THREADS)
+        return dataset.prefetch(2).with_options(_without_autotuning())
 
     return input_fn
+
+
+def _without_autotuning():
+    """Options that start no tuning thread: there is nothing here to tune.
+
+    In TensorFlow 2.15 that thread sleeps for up to a minute between looks,
+    and closing a session waits for it.
+    """
+    options = tf.data.Options()
+    if hasattr(options, "autotune"):
+        options.autotune.enabled = False
+    else:  # TensorFlow 1.15
+        options.experimental_optimization.autotune = False
+    return options

@@ -1,0 +1,129 @@
+# Set-up and the dataset pipeline; sourced by the run_*.sh scripts.
+# shellcheck shell=bash
+set -euo pipefail
+
+SUPPORTED="3.6 3.7 3.9 3.10 3.11"
+VENVS=${VENVS:-.venv}
+
+fail() {
+  echo "$(basename "$0"): error: $*" >&2
+  exit 1
+}
+
+# The version of an interpreter as "3.11", or nothing when it does not answer:
+# a shim on the PATH may well be broken.
+python_version() {
+  "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true
+}
+
+is_supported() {
+  [ -n "$1" ] && [[ " $SUPPORTED " == *" $1 "* ]]
+}
+
+# Sets PYTHON to the interpreter to use: $PYTHON, else python3 where it is
+# supported, else the first supported one found, else Python 3.11 through uv.
+choose_python() {
+  local candidate version found=""
+  if [ -n "${PYTHON:-}" ]; then
+    version=$(python_version "$PYTHON")
+    is_supported "$version" && return
+    fail "PYTHON=$PYTHON is ${version:-no working Python}; this project runs on Python $SUPPORTED: set PYTHON= to one of them"
+  fi
+  for candidate in python3 python3.11 python3.10 python3.9 python3.7 python3.6; do
+    version=$(python_version "$candidate")
+    if is_supported "$version"; then
+      PYTHON=$candidate
+      return
+    fi
+    [ -z "$version" ] || found="$found $version"
+  done
+  if command -v uv >/dev/null 2>&1 && uv python install 3.11 >&2; then
+    PYTHON=$(uv python find 3.11)
+    return
+  fi
+  fail "found Python${found:- nowhere on the PATH}; this project runs on $SUPPORTED: set PYTHON= to one of them, or install uv, which provides 3.11"
+}
+
+# What pip is to install for a Python version, one argument a line.
+pip_arguments() {
+  printf '%s\n' -r requirements.txt
+  # A card that answers needs TensorFlow's CUDA wheels; 1.15 knows no such extra.
+  if [[ "$1" != 3.[67] ]] && command -v nvidia-smi >/dev/null 2>&1 \
+      && nvidia-smi >/dev/null 2>&1; then
+    echo "tensorflow[and-cuda]==2.15.1"
+  fi
+}
+
+# Makes the virtual environment, unless it is there already, and sets PYTHON to
+# its interpreter. Further arguments are requirements files to add.
+set_up() {
+  choose_python
+  local version venv stamp wanted extra
+  version=$(python_version "$PYTHON")
+  venv=$VENVS/$version
+  local arguments=()
+  mapfile -t arguments < <(pip_arguments "$version")
+  for extra in "$@"; do arguments+=(-r "$extra"); done
+  wanted=$(printf '%s\n' "${arguments[@]}"; cat requirements.txt "$@")
+  stamp=$venv/installed${1:+-$(basename "$(dirname "$1")")}
+  if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
+    echo "setting up Python $version in $venv; this happens once" >&2
+    "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null \
+      || fail "$PYTHON has no venv module; install it (on Debian and Ubuntu: apt install python$version-venv) or set PYTHON= to another"
+    "$PYTHON" -m venv "$venv"
+    # The pip that comes with Python 3.6 cannot install TensorFlow's wheel.
+    "$venv/bin/python" -m pip install --quiet --upgrade pip
+    "$venv/bin/python" -m pip install --quiet "${arguments[@]}"
+    printf '%s\n' "$wanted" > "$stamp"
+  fi
+  PYTHON=$venv/bin/python
+}
+
+# Generates, trains and evaluates one dataset with the variables of the caller;
+# the arguments go to run.py.
+run_dataset() {
+  local data=./data/$dataset_name$signature
+  [ -f "data/$dataset_name.txt" ] \
+    || fail "data/$dataset_name.txt is missing; $how_to_get"
+  set_up
+  "$PYTHON" -u gen_data_fin.py \
+    --dataset_name="$dataset_name" \
+    --max_seq_length="$max_seq_length" \
+    --max_predictions_per_seq="$max_predictions_per_seq" \
+    --mask_prob="$mask_prob" \
+    --dupe_factor="$dupe_factor" \
+    --masked_lm_prob="$masked_lm_prob" \
+    --prop_sliding_window="$prop_sliding_window" \
+    --signature="$signature" \
+    --pool_size="$pool_size"
+  "$PYTHON" -u run.py \
+    --train_input_file="$data.train.tfrecord" \
+    --test_input_file="$data.test.tfrecord" \
+    --vocab_filename="$data.vocab" \
+    --user_history_filename="$data.his" \
+    --checkpointDir="$CKPT_DIR/$dataset_name" \
+    --signature="$signature-$dim" \
+    --do_train=True \
+    --do_eval=True \
+    --bert_config_file="./bert_train/bert_config_${dataset_name}_$dim.json" \
+    --batch_size="$batch_size" \
+    --max_seq_length="$max_seq_length" \
+    --max_predictions_per_seq="$max_predictions_per_seq" \
+    --num_train_steps="$num_train_steps" \
+    --num_warmup_steps="$num_warmup_steps" \
+    --learning_rate="$learning_rate" \
+    "$@"
+}
+
+# Hyper-parameters that the datasets share; each can be set from the
+# environment. The caller has set the dataset's own before.
+CKPT_DIR=${CKPT_DIR:-./checkpoints}
+mask_prob=${mask_prob:-1.0}
+dupe_factor=${dupe_factor:-10}
+pool_size=${pool_size:-10}
+batch_size=${batch_size:-256}
+num_warmup_steps=${num_warmup_steps:-100}
+learning_rate=${learning_rate:-1e-4}
+if [ -n "${dataset_name:-}" ]; then
+  signature=${signature:--mp$mask_prob-sw$prop_sliding_window-mlp$masked_lm_prob-df$dupe_factor-mpps$max_predictions_per_seq-msl$max_seq_length}
+fi

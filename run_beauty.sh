@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Amazon Beauty with the published hyper-parameters.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+dataset_name=beauty
+how_to_get="write it as 'user item' lines in time order, see README.md, 'Data'"
+max_seq_length=${max_seq_length:-50}
+masked_lm_prob=${masked_lm_prob:-0.6}
+max_predictions_per_seq=${max_predictions_per_seq:-30}
+prop_sliding_window=${prop_sliding_window:-0.1}
+dim=${dim:-64}
+num_train_steps=${num_train_steps:-400000}
+
+source ./common.sh
+run_dataset "$@"

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# The shipped synthetic sample: the whole pipeline in a few minutes.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+dataset_name=sample
+how_to_get="make it with data/make_sample.py"
+max_seq_length=${max_seq_length:-50}
+masked_lm_prob=${masked_lm_prob:-0.2}
+max_predictions_per_seq=${max_predictions_per_seq:-10}
+prop_sliding_window=${prop_sliding_window:-0.5}
+dim=${dim:-64}
+num_train_steps=${num_train_steps:-600}
+learning_rate=${learning_rate:-1e-3}
+
+source ./common.sh
+run_dataset "$@"

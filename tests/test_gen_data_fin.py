@@ -1,0 +1,706 @@
+"""Windows, masks, instances, and the command that writes the four files."""
+
+import collections
+import hashlib
+import os
+import pickle
+import pickletools
+import re
+import signal
+import subprocess
+import sys
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+import gen_data_fin
+import util
+import vocab
+
+util.quiet_tensorflow()
+import tensorflow.compat.v1 as tf  # noqa: E402
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ENDINGS = (".train.tfrecord", ".test.tfrecord", ".vocab", ".his")
+
+plain_settings = settings(max_examples=100, deadline=None, database=None,
+                          derandomize=True)
+
+
+def options(**changed):
+    values = dict(max_seq_length=7, max_predictions_per_seq=3, mask_prob=0.6,
+                  dupe_factor=3, masked_lm_prob=0.3, prop_sliding_window=0.5,
+                  random_seed=11)
+    values.update(changed)
+    return gen_data_fin.Options(**values)
+
+
+# --- windows ----------------------------------------------------------------
+
+@pytest.mark.parametrize("length, share, step", [
+    (200, 0.5, 100), (50, 0.1, 5), (7, 0.5, 3), (7, 1.0, 7), (7, -1.0, 7),
+    (7, 1.0 / 7, 1), (1, -1.0, 1), (3, 0.99, 2)])
+def test_the_step_is_a_share_of_the_length_rounded_down(length, share, step):
+    assert gen_data_fin.window_step(length, share) == step
+
+
+@pytest.mark.parametrize("length, share", [
+    (7, 0.0), (7, 0.14), (1, 0.5), (50, -0.5)])
+def test_a_step_below_1_is_an_error_with_value_and_remedy(length, share):
+    with pytest.raises(ValueError) as error:
+        gen_data_fin.window_step(length, share)
+    for part in ("prop_sliding_window %g" % share,
+                 "max_seq_length %d" % length, "at least", "-1"):
+        assert part in str(error.value)
+
+
+def remedy(length):
+    with pytest.raises(ValueError) as error:
+        gen_data_fin.window_step(length, 0.0)
+    return float(re.search(r"at least ([\d.e-]+)", str(error.value)).group(1))
+
+
+@pytest.mark.parametrize("length", [1, 2, 4, 5, 49, 50, 100, 200])
+def test_the_remedy_for_a_step_below_1_works(length):
+    assert gen_data_fin.window_step(length, remedy(length)) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="the share is printed rounded down")
+@pytest.mark.parametrize("length", [3, 7, 30, 300])
+def test_the_remedy_works_where_the_share_has_many_digits(length):
+    assert gen_data_fin.window_step(length, remedy(length)) == 1
+
+
+@pytest.mark.parametrize("n, starts", [
+    (1, [0]), (3, [0]), (4, [0]), (5, [0, 1]), (6, [0, 2]), (7, [0, 1, 3]),
+    (9, [0, 1, 3, 5]), (10, [0, 2, 4, 6])])
+def test_windows_of_4_at_steps_of_2(n, starts):
+    assert gen_data_fin.window_starts(n, 4, 2) == starts
+
+
+@pytest.mark.parametrize("n, step, starts", [
+    (12, 4, [0, 4, 8]), (13, 4, [0, 1, 5, 9]), (10, 3, [0, 3, 6]),
+    (10, 100, [0, 6]), (7, 1, [0, 1, 2, 3])])
+def test_windows_of_4_at_other_steps(n, step, starts):
+    assert gen_data_fin.window_starts(n, 4, step) == starts
+
+
+@plain_settings
+@given(n=st.integers(1, 60), length=st.integers(1, 12), data=st.data())
+def test_windows_cover_a_sequence_backwards_from_its_end(n, length, data):
+    step = data.draw(st.integers(1, length))
+    starts = gen_data_fin.window_starts(n, length, step)
+    assert starts == sorted(set(starts)) and starts[0] == 0
+    if n <= length:
+        assert starts == [0]
+        return
+    assert starts[-1] == n - length
+    covered = set()
+    for start in starts:
+        assert start + length <= n
+        covered.update(range(start, start + length))
+    assert covered == set(range(n))
+    assert all(later - start == step
+               for start, later in zip(starts[1:], starts[2:]))
+    assert 1 <= starts[1] <= step
+
+
+# --- masking ----------------------------------------------------------------
+
+ITEMS = 20          # in the masking tests the items are 1 .. 20,
+MASK = 22           # so [pad] is 21 and [MASK] 22
+
+
+def mask(window, seed=0, item_count=ITEMS, mask_id=MASK, **changed):
+    return gen_data_fin.mask_window(
+        np.array(window, np.int32), np.random.RandomState(seed), mask_id,
+        item_count, options(**changed))
+
+
+@pytest.mark.parametrize("n, share, limit, count", [
+    (10, 0.2, 40, 2), (9, 0.3, 40, 3), (200, 0.2, 40, 40), (200, 0.6, 40, 40),
+    (1, 0.2, 40, 1), (5, 0.0, 40, 1), (5, 1.0, 40, 5), (5, 1.0, 2, 2),
+    (5, 0.5, 40, 2), (7, 0.5, 40, 4)])  # halves go to the even number
+def test_the_number_of_masked_items(n, share, limit, count):
+    _, positions, labels = mask(
+        [1 + i % ITEMS for i in range(n)], masked_lm_prob=share,
+        max_predictions_per_seq=limit, max_seq_length=200)
+    assert len(positions) == len(labels) == count
+
+
+@plain_settings
+@given(window=st.lists(st.integers(1, ITEMS), min_size=1, max_size=12),
+       share=st.floats(0, 1), limit=st.integers(1, 12),
+       mask_prob=st.sampled_from([0.0, 0.3, 1.0]), seed=st.integers(0, 2**32 - 1))
+def test_masking_changes_nothing_but_the_masked_positions(
+        window, share, limit, mask_prob, seed):
+    original = np.array(window, np.int32)
+    input_ids, positions, labels = gen_data_fin.mask_window(
+        original, np.random.RandomState(seed), MASK, ITEMS,
+        options(max_seq_length=12, max_predictions_per_seq=limit,
+                masked_lm_prob=share, mask_prob=mask_prob))
+    n = len(window)
+    assert original.tolist() == window            # the argument is not touched
+    assert len(input_ids) == n
+    assert len(positions) == min(limit, max(1, round(n * share)))
+    assert positions.tolist() == sorted(set(positions.tolist()))
+    assert 0 <= positions[0] and positions[-1] < n
+    assert labels.tolist() == [window[i] for i in positions]
+    for i in range(n):
+        if i not in positions:
+            assert input_ids[i] == window[i]
+        else:
+            assert input_ids[i] == MASK or 1 <= input_ids[i] <= ITEMS
+    if mask_prob == 1.0:
+        assert (input_ids[positions] == MASK).all()
+    if mask_prob == 0.0:
+        assert MASK not in input_ids
+
+
+def test_the_same_generator_state_gives_the_same_masks():
+    window = list(range(1, 13))
+    first, again, other = (mask(window, seed=seed, max_seq_length=12)
+                           for seed in (5, 5, 6))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other))
+
+
+def shares(mask_prob, draws=1000):
+    """Shares of [MASK], unchanged and changed items in many maskings."""
+    rng = np.random.RandomState(3)
+    window = np.array([4, 900, 17, 300], np.int32)
+    seen = collections.Counter()
+    for _ in range(draws):
+        input_ids, positions, labels = gen_data_fin.mask_window(
+            window, rng, 1002, 1000,
+            options(mask_prob=mask_prob, masked_lm_prob=1.0,
+                    max_predictions_per_seq=4))
+        for got, label in zip(input_ids[positions], labels):
+            seen["mask" if got == 1002 else
+                 "same" if got == label else "other"] += 1
+    return [seen[name] / (4.0 * draws) for name in ("mask", "same", "other")]
+
+
+def test_mask_prob_0_leaves_half_and_replaces_half():
+    masked, same, other = shares(0.0)
+    assert masked == 0
+    assert abs(same - 0.5) < 0.03 and abs(other - 0.5) < 0.03
+
+
+def test_mask_prob_divides_masks_from_the_two_halves():
+    masked, same, other = shares(0.6)
+    assert abs(masked - 0.6) < 0.03
+    assert abs(same - 0.2) < 0.03 and abs(other - 0.2) < 0.03
+
+
+def test_mask_prob_1_gives_only_masks():
+    assert shares(1.0, draws=50) == [1, 0, 0]
+
+
+def test_random_items_are_every_item_and_nothing_else():
+    seen = set()
+    for seed in range(200):
+        input_ids, _, _ = mask([1, 1, 1], seed=seed, item_count=5, mask_id=7,
+                               mask_prob=0.0, masked_lm_prob=1.0)
+        seen.update(input_ids.tolist())
+    assert seen == {1, 2, 3, 4, 5}
+
+
+def test_every_position_is_masked_equally_often():
+    rng, seen = np.random.RandomState(8), np.zeros(6)
+    for _ in range(3000):
+        _, positions, _ = gen_data_fin.mask_window(
+            np.arange(1, 7, dtype=np.int32), rng, MASK, ITEMS, options())
+        seen[positions] += 1
+    assert seen.sum() == 3000 * 2               # round(6 * 0.3)
+    assert (abs(seen / 3000 - 2.0 / 6) < 0.04).all()
+
+
+@pytest.mark.parametrize("window, masked", [
+    ([4, 5, 5], [4, 5, MASK]), ([9, 3], [9, MASK]), ([6], [MASK])])
+def test_mask_last_masks_the_last_item_alone(window, masked):
+    original = np.array(window, np.int32)
+    input_ids, positions, labels = gen_data_fin.mask_last(original, MASK)
+    assert input_ids.tolist() == masked
+    assert positions.tolist() == [len(window) - 1]
+    assert labels.tolist() == [window[-1]]
+    assert original.tolist() == window
+
+
+# --- instances --------------------------------------------------------------
+
+Instance = collections.namedtuple("Instance", "user input_ids positions labels")
+
+
+def decode(record, length, limit):
+    """Parses a serialized instance and checks its lengths and padding."""
+    feature = tf.train.Example.FromString(record).features.feature
+    assert sorted(feature) == [
+        "info", "input_ids", "input_mask", "masked_lm_ids",
+        "masked_lm_positions", "masked_lm_weights"]
+    ints = {name: list(feature[name].int64_list.value) for name in feature}
+    weights = list(feature["masked_lm_weights"].float_list.value)
+    assert [len(ints["info"]), len(ints["input_ids"]),
+            len(ints["input_mask"])] == [1, length, length]
+    assert [len(ints["masked_lm_positions"]), len(ints["masked_lm_ids"]),
+            len(weights)] == [limit] * 3
+    n, k = sum(ints["input_mask"]), int(sum(weights))
+    assert ints["input_mask"] == [1] * n + [0] * (length - n)
+    assert weights == [1.0] * k + [0.0] * (limit - k)
+    assert n >= 1 and 1 <= k <= n
+    assert all(ints["input_ids"][:n])
+    assert ints["input_ids"][n:] == [0] * (length - n)
+    assert ints["masked_lm_positions"][k:] == [0] * (limit - k)
+    assert ints["masked_lm_ids"][k:] == [0] * (limit - k)
+    return Instance(ints["info"][0], ints["input_ids"][:n],
+                    ints["masked_lm_positions"][:k],
+                    ints["masked_lm_ids"][:k])
+
+
+def unmask(instance):
+    """The window as it was before masking."""
+    window = list(instance.input_ids)
+    for position, label in zip(instance.positions, instance.labels):
+        window[position] = label
+    return window
+
+
+def training_instances(sequences, **changed):
+    return gen_data_fin.TrainingInstances(
+        collections.OrderedDict((user, np.array(ids, np.int32))
+                                for user, ids in sequences),
+        MASK, ITEMS, options(**changed))
+
+
+def test_windows_of_one_item_have_maskings_but_no_last_item_instance():
+    made = training_instances([(8, [5]), (3, [2, 1, 9]), (4, [7])],
+                              dupe_factor=2)
+    assert made.one_item_windows == 2
+    assert len(made) == 2 * 3 + 1
+    users = collections.Counter(
+        decode(record, 7, 3).user for record in made.serialize(range(7)))
+    assert users == {8: 2, 3: 2 + 1, 4: 2}
+
+
+def test_the_table_of_windows():
+    made = training_instances([(8, [5]), (3, list(range(1, 10)))])
+    assert made.windows.tolist() == [[8, 0, 1], [3, 1, 7], [3, 3, 7]]
+
+
+def test_every_instance_appears_once_in_the_shuffled_order():
+    made = training_instances([(8, [5, 6]), (3, list(range(1, 20)))])
+    assert sorted(made.order().tolist()) == list(range(len(made)))
+    assert made.order().tolist() != list(range(len(made)))
+    assert made.order().tolist() == made.order().tolist()
+
+
+def test_an_instance_depends_on_its_number_alone():
+    made = training_instances([(8, [5, 6, 7]), (3, list(range(1, 20)))])
+    numbers = list(range(len(made)))
+    forward = made.serialize(numbers)
+    assert made.serialize(numbers[::-1]) == forward[::-1]
+    assert [made.serialize([number])[0] for number in numbers] == forward
+
+
+def test_the_maskings_of_a_window_are_independent():
+    made = training_instances([(3, [1, 2, 3, 4, 5, 6, 7])], dupe_factor=40,
+                              masked_lm_prob=0.2, mask_prob=1.0)
+    masked = [decode(record, 7, 3).positions
+              for record in made.serialize(range(40))]
+    assert {position for (position,) in masked} == set(range(7))
+
+
+# --- the four files ---------------------------------------------------------
+
+# Lengths of the sequences, by user in the order of first lines. With L = 7
+# there are users without test item (1 and 2 interactions), users whose
+# training sequence is one window, and users who need several.
+LENGTHS = collections.OrderedDict([
+    (14, 3), (3, 1), (2 ** 40, 9), (77, 2), (5, 8), (6, 20), (21, 4), (1, 5),
+    (13, 6), (40, 7), (2, 3), (90, 14), (9, 1), (8, 12), (33, 5), (31, 2),
+    (10, 31), (4, 10), (25, 4), (60, 3)])
+CATALOGUE = 30
+
+
+def toy_sequences():
+    """OrderedDict, user -> list of raw items, all windows of a user distinct."""
+    rng = np.random.RandomState(2)
+    return collections.OrderedDict(
+        (user, (1000 + rng.randint(1, CATALOGUE + 1, n)).tolist())
+        for user, n in LENGTHS.items())
+
+
+def write_toy(path):
+    """Writes the toy sequences interleaved: a round a line of every user."""
+    sequences = toy_sequences()
+    with open(str(path), "w") as stream:
+        for position in range(max(LENGTHS.values())):
+            for user, items in sequences.items():
+                if position < len(items):
+                    stream.write("%d %d\n" % (user, items[position]))
+
+
+def generate(folder, pool_size=1, **changed):
+    """Generates toy files in a folder; returns ending -> bytes."""
+    write_toy(os.path.join(str(folder), "toy.txt"))
+    target = os.path.join(str(folder), "toy-x")
+    gen_data_fin.generate(os.path.join(str(folder), "toy.txt"), target,
+                          options(**changed), pool_size)
+    return read_outputs(target)
+
+
+def read_outputs(target):
+    contents = collections.OrderedDict()
+    for ending in ENDINGS:
+        with open(target + ending, "rb") as stream:
+            contents[ending] = stream.read()
+    return contents
+
+
+def records(path):
+    return list(tf.python_io.tf_record_iterator(path))
+
+
+Toy = collections.namedtuple("Toy", "folder words ids train test contents")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """The toy data generated once: sequences as ids and decoded instances."""
+    folder = str(tmp_path_factory.mktemp("toy"))
+    contents = generate(folder)
+    words = pickle.loads(contents[".vocab"])
+    ids = collections.OrderedDict(
+        (user, words.convert_tokens_to_ids(["item_%d" % item for item in items]))
+        for user, items in toy_sequences().items())
+    train, test = (
+        [decode(record, 7, 3) for record in
+         records(os.path.join(folder, "toy-x" + ending))]
+        for ending in ENDINGS[:2])
+    return Toy(folder, words, ids, train, test, contents)
+
+
+def expected_windows(ids):
+    """Counter of (user, window): the plain rule, written down once more."""
+    windows = collections.Counter()
+    for user, sequence in ids.items():
+        train = sequence[:-1] if len(sequence) >= 3 else sequence
+        ends, end = [], len(train)
+        while end > 7:
+            ends.append(end)
+            end -= 3                            # int(0.5 * 7)
+        ends.append(min(7, len(train)))
+        for end in ends:
+            windows[user, tuple(train[max(0, end - 7):end])] += 1
+    return windows
+
+
+def test_each_window_has_dupe_factor_maskings_and_a_last_item_instance(toy):
+    windows = expected_windows(toy.ids)
+    assert sum(windows.values()) > len(LENGTHS)
+    expected = collections.Counter(
+        {key: count * (3 + (len(key[1]) >= 2))
+         for key, count in windows.items()})
+    assert collections.Counter(
+        (instance.user, tuple(unmask(instance)))
+        for instance in toy.train) == expected
+
+
+def test_the_number_of_training_instances(toy):
+    windows = expected_windows(toy.ids)
+    total = sum(windows.values())
+    longer = sum(count for (_, window), count in windows.items()
+                 if len(window) >= 2)
+    assert total - longer == 2                  # the users of one interaction
+    assert len(toy.train) == 3 * total + longer
+
+
+def test_masked_positions_are_ascending_and_as_many_as_the_formula_says(toy):
+    mask_id = toy.words.token_to_ids["[MASK]"]
+    last_only = collections.Counter()
+    for instance in toy.train:
+        n, k = len(instance.input_ids), len(instance.positions)
+        assert instance.positions == sorted(set(instance.positions))
+        assert instance.positions[-1] < n
+        assert all(1 <= label <= toy.words.item_count
+                   for label in instance.labels)
+        for position, got in enumerate(instance.input_ids):
+            assert 1 <= got <= toy.words.item_count or (
+                got == mask_id and position in instance.positions)
+        formula = min(3, max(1, round(n * 0.3)))
+        if k != formula:
+            assert instance.positions == [n - 1]
+            assert instance.input_ids[-1] == mask_id
+        if formula > 1 and k == 1:
+            last_only[instance.user, tuple(unmask(instance))] += 1
+    assert last_only == collections.Counter(
+        {key: count for key, count in expected_windows(toy.ids).items()
+         if round(len(key[1]) * 0.3) > 1})
+
+
+def test_a_test_item_is_in_no_training_instance(tmp_path):
+    """With test items that occur nowhere else they must be absent."""
+    with open(str(tmp_path / "toy.txt"), "w") as stream:
+        for user in range(1, 8):
+            for item in [1, 2, 3, 4, 5, 6, 7, 8, 9][:user + 2] + [100 + user]:
+                stream.write("%d %d\n" % (user, item))
+    target = str(tmp_path / "toy")
+    gen_data_fin.generate(str(tmp_path / "toy.txt"), target,
+                          options(mask_prob=1.0), 1)
+    words = util.load_pickle(target + ".vocab", vocab.FreqVocab)
+    held_out = set(words.convert_tokens_to_ids(
+        ["item_%d" % (100 + user) for user in range(1, 8)]))
+    trained = set()
+    for record in records(target + ".train.tfrecord"):
+        trained.update(unmask(decode(record, 7, 3)))
+    assert trained == set(range(1, words.item_count + 1)) - held_out
+
+
+def test_training_instances_are_shuffled_globally(toy):
+    users = [instance.user for instance in toy.train]
+    neighbours = sum(a == b for a, b in zip(users, users[1:]))
+    assert neighbours < len(users) / 4          # grouped: all but 19
+    quarter = len(users) // 4
+    assert len(set(users[:quarter])) > len(LENGTHS) / 2
+    single = [len(instance.positions) == 1 and len(instance.input_ids) == 7
+              for instance in toy.train]        # last-item instances
+    half = len(single) // 2
+    assert sum(single[:half]) > 0 and sum(single[half:]) > 0
+
+
+def test_a_test_instance_masks_the_last_item_of_each_user_with_three(toy):
+    mask_id = toy.words.token_to_ids["[MASK]"]
+    testable = [(user, ids) for user, ids in toy.ids.items() if len(ids) >= 3]
+    assert 0 < len(testable) < len(LENGTHS)
+    assert toy.test == [
+        Instance(user, ids[-7:-1] + [mask_id], [min(7, len(ids)) - 1],
+                 [ids[-1]]) for user, ids in testable]
+
+
+def test_the_history_holds_whole_sequences_in_the_order_of_users(toy):
+    history = pickle.loads(toy.contents[".his"])
+    assert list(history.items()) == [
+        ("user_%d" % user, [ids]) for user, ids in toy.ids.items()]
+
+
+def test_the_vocabulary_counts_whole_sequences_user_by_user(toy):
+    stream = ["item_%d" % item for items in toy_sequences().values()
+              for item in items]
+    assert toy.words.counter == collections.Counter(stream)
+    assert toy.words.get_items() == list(collections.OrderedDict.fromkeys(
+        stream))
+    assert toy.words.user_set == {"user_%d" % user for user in LENGTHS}
+    assert toy.words.item_count == len(set(stream))
+
+
+def test_vocabulary_and_history_are_pickles_of_protocol_2(toy):
+    for ending in (".vocab", ".his"):
+        assert max(opcode.proto for opcode, _, _ in
+                   pickletools.genops(toy.contents[ending])) == 2
+
+
+def test_the_outputs_can_be_read_back_through_the_guard(toy):
+    target = os.path.join(toy.folder, "toy-x")
+    words = util.load_pickle(target + ".vocab", vocab.FreqVocab)
+    assert words.get_vocab_size() == toy.words.item_count + 4
+    assert len(util.load_pickle(target + ".his", dict)) == len(LENGTHS)
+
+
+def test_nothing_but_the_four_files_is_written(toy):
+    assert sorted(os.listdir(toy.folder)) == sorted(
+        ["toy.txt"] + ["toy-x" + ending for ending in ENDINGS])
+
+
+def test_the_log_counts_windows_and_instances(tmp_path, capsys):
+    generate(tmp_path)
+    err = capsys.readouterr().err
+    assert "20 users" in err
+    assert "%d interactions" % sum(LENGTHS.values()) in err
+    assert "windows (2 of one item)" in err
+    assert "16 test instances, 4 users too short" in err
+    assert re.search(r"(\d+) training instances.*\n.*\b\1/\1 instances", err)
+
+
+# --- the same bytes ---------------------------------------------------------
+
+@pytest.mark.parametrize("pool_size, chunk", [(2, 7), (5, 7), (1, 7), (2, 512)])
+def test_the_number_of_processes_does_not_change_a_byte(
+        toy, tmp_path, monkeypatch, pool_size, chunk):
+    monkeypatch.setattr(gen_data_fin, "CHUNK", chunk)
+    assert generate(tmp_path, pool_size) == toy.contents
+
+
+def test_another_seed_gives_other_instances_of_the_same_data(toy, tmp_path):
+    contents = generate(tmp_path, random_seed=12)
+    changed = {ending for ending in ENDINGS
+               if contents[ending] != toy.contents[ending]}
+    assert changed == {".train.tfrecord"}
+    instances = [decode(record, 7, 3) for record in
+                 records(str(tmp_path / "toy-x.train.tfrecord"))]
+    assert collections.Counter(
+        (instance.user, tuple(unmask(instance))) for instance in instances
+    ) == collections.Counter(
+        (instance.user, tuple(unmask(instance))) for instance in toy.train)
+    assert sorted(instances) != sorted(toy.train)  # masks differ, not only order
+
+
+def test_every_runtime_writes_the_same_bytes(toy):
+    """The sums belong to the toy data, `options()` and the masking's draws."""
+    assert [hashlib.sha256(content).hexdigest()[:16]
+            for content in toy.contents.values()] == [
+        "60650d4dc53423fa", "401e7881c62316fb", "230f25a033f1b219",
+        "fa871cfc92e35435"]
+
+
+# --- failures ---------------------------------------------------------------
+
+@pytest.fixture
+def time_limit():
+    """A run that hangs fails instead."""
+    def stop(number, frame):
+        raise AssertionError("the run hangs")
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 60, 5)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def fail_late(monkeypatch, failure):
+    """Makes the chunk that holds instance 20 fail, in a worker or here."""
+    serialize = gen_data_fin.TrainingInstances.serialize
+
+    def failing(self, numbers):
+        if 20 in numbers:
+            failure()
+        return serialize(self, numbers)
+
+    monkeypatch.setattr(gen_data_fin, "CHUNK", 7)
+    monkeypatch.setattr(gen_data_fin.TrainingInstances, "serialize", failing)
+
+
+def raise_error():
+    raise ValueError("no place for instance 20")
+
+
+@pytest.mark.parametrize("pool_size", [1, 2])
+def test_an_error_in_a_worker_ends_the_run_and_leaves_no_file(
+        tmp_path, monkeypatch, time_limit, pool_size):
+    fail_late(monkeypatch, raise_error)
+    with pytest.raises(ValueError, match="no place for instance 20"):
+        generate(tmp_path, pool_size)
+    assert os.listdir(str(tmp_path)) == ["toy.txt"]
+
+
+def test_older_outputs_survive_a_failing_run(
+        tmp_path, monkeypatch, time_limit):
+    for ending in ENDINGS:
+        (tmp_path / ("toy-x" + ending)).write_bytes(ending.encode())
+    fail_late(monkeypatch, raise_error)
+    with pytest.raises(ValueError):
+        generate(tmp_path, 2)
+    assert sorted(os.listdir(str(tmp_path))) == sorted(
+        ["toy.txt"] + ["toy-x" + ending for ending in ENDINGS])
+    assert read_outputs(str(tmp_path / "toy-x")) == {
+        ending: ending.encode() for ending in ENDINGS}
+
+
+def test_a_killed_worker_ends_the_run_instead_of_hanging_it(
+        tmp_path, monkeypatch, time_limit):
+    parent = os.getpid()
+
+    def die():
+        assert os.getpid() != parent
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    fail_late(monkeypatch, die)
+    with pytest.raises(BrokenProcessPool):
+        generate(tmp_path, 2)
+    assert os.listdir(str(tmp_path)) == ["toy.txt"]
+
+
+def test_a_step_of_0_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(ValueError, match="prop_sliding_window"):
+        gen_data_fin.generate(str(tmp_path / "absent.txt"),
+                              str(tmp_path / "x"),
+                              options(prop_sliding_window=0.1), 1)
+    assert os.listdir(str(tmp_path)) == []
+
+
+# --- the command ------------------------------------------------------------
+
+def run_command(*arguments, **environment):
+    """Runs gen_data_fin.py; returns (exit status, stdout, stderr)."""
+    process = subprocess.Popen(
+        [sys.executable, "gen_data_fin.py"] + list(arguments), cwd=ROOT,
+        env=dict(os.environ, **environment), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, universal_newlines=True)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+def test_the_command_writes_the_same_bytes_under_any_hash_seed(toy, tmp_path):
+    write_toy(tmp_path / "toy.txt")
+    values = options()._asdict()
+    status, out, err = run_command(
+        "--dataset_name=toy", "--data_dir=%s/" % tmp_path, "--signature=-x",
+        "--pool_size=2", *["--%s=%s" % pair for pair in values.items()],
+        PYTHONHASHSEED="4321")
+    assert (status, out) == (0, "")
+    assert read_outputs(str(tmp_path / "toy-x")) == toy.contents
+    for line in err.splitlines():               # the log, and no notices
+        assert re.match(r"\d\d:\d\d:\d\d ", line)
+
+
+def test_a_malformed_line_ends_the_command_with_one_line(tmp_path):
+    (tmp_path / "toy.txt").write_bytes(b"1 2\n1 x3\n")
+    environment = {name: value for name, value in os.environ.items()
+                   if name != "TF_CPP_MIN_LOG_LEVEL"}
+    process = subprocess.Popen(
+        [sys.executable, "gen_data_fin.py", "--dataset_name=toy",
+         "--data_dir=%s/" % tmp_path], cwd=ROOT, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        universal_newlines=True)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (1, "")
+    assert err.count("\n") == 1 and err.endswith("\n")
+    assert "%s/toy.txt:2: 'x3'" % tmp_path in err
+    assert os.listdir(str(tmp_path)) == ["toy.txt"]
+
+
+def test_a_missing_dataset_ends_the_command_with_one_line(tmp_path):
+    status, _, err = run_command("--dataset_name=absent",
+                                 "--data_dir=%s/" % tmp_path)
+    assert status == 1
+    assert err.count("\n") == 1 and err.endswith("\n")
+    assert "%s/absent.txt" % tmp_path in err
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_a_flag_out_of_bounds_is_named(tmp_path):
+    write_toy(tmp_path / "toy.txt")
+    status, _, err = run_command("--dataset_name=toy", "--dupe_factor=0",
+                                 "--data_dir=%s/" % tmp_path)
+    assert status == 1
+    assert "--dupe_factor=0" in err and "Traceback" not in err
+    assert os.listdir(str(tmp_path)) == ["toy.txt"]
+
+
+def test_two_commands_are_importable_in_one_process_and_define_no_flags():
+    """Both have the flags max_seq_length, signature, random_seed and more."""
+    code = ("from absl import flags\n"
+            "before = set(flags.FLAGS)\n"
+            "import gen_data_fin, run\n"
+            "names = ('max_seq_length', 'signature', 'random_seed')\n"
+            "assert not set(names) & set(flags.FLAGS), 'defined at import'\n"
+            "run.define_flags()\n"
+            "assert set(names) < set(flags.FLAGS) - before\n"
+            "assert 'pool_size' not in flags.FLAGS\n")
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT,
+                               stderr=subprocess.PIPE, universal_newlines=True)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (0, "")

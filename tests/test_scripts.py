@@ -1,0 +1,145 @@
+"""What the shell scripts choose, on machines made of stand-ins."""
+
+import os
+import shutil
+import stat
+import subprocess
+
+import pytest
+
+from conftest import ROOT
+
+TOOLS = ("bash", "basename", "dirname", "cat", "cp", "mkdir")
+DATASETS = ("ml-1m", "beauty", "steam", "ml-20m", "sample")
+
+
+class Machine(object):
+    """A PATH that holds a few tools and stand-ins, and nothing else."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        for tool in TOOLS:
+            (folder / tool).symlink_to(shutil.which(tool))
+
+    def add(self, name, script):
+        path = self.folder / name
+        path.write_text("#!%s\n%s\n" % (shutil.which("bash"), script))
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+    def add_python(self, name, version):
+        self.add(name, "echo %s" % version)
+
+    def run(self, script, **environment):
+        """(status, output, errors) of a script that sources common.sh."""
+        process = subprocess.Popen(
+            ["bash", "-c", "source ./common.sh; " + script, "run_test.sh"],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=dict(environment, PATH=str(self.folder)))
+        output, errors = process.communicate()
+        return process.returncode, output.decode().split(), errors.decode()
+
+
+@pytest.fixture
+def machine(tmp_path):
+    (tmp_path / "bin").mkdir()
+    return Machine(tmp_path / "bin")
+
+
+CHOOSE = 'choose_python; echo "$PYTHON"'
+
+
+def test_python3_is_taken_when_it_is_supported(machine):
+    machine.add_python("python3", "3.9")
+    machine.add_python("python3.11", "3.11")
+    assert machine.run(CHOOSE)[:2] == (0, ["python3"])
+
+
+def test_else_the_first_supported_one_that_answers(machine):
+    machine.add_python("python3", "3.12")
+    machine.add("python3.10", "echo 'no such version' >&2; exit 127")
+    machine.add_python("python3.7", "3.7")
+    assert machine.run(CHOOSE)[:2] == (0, ["python3.7"])
+
+
+def test_else_uv_provides_one(machine):
+    machine.add_python("python3", "3.13")
+    machine.add("uv", '[ "$2" = find ] && echo /somewhere/python3.11; exit 0')
+    assert machine.run(CHOOSE)[:2] == (0, ["/somewhere/python3.11"])
+
+
+def test_else_one_line_says_what_was_found_and_what_works(machine):
+    machine.add_python("python3", "3.8")
+    status, _, errors = machine.run(CHOOSE)
+    assert (status, len(errors.splitlines())) == (1, 1)
+    for part in ("3.8", "3.6 3.7 3.9 3.10 3.11", "PYTHON=", "uv"):
+        assert part in errors
+
+
+def test_the_variable_python_comes_first_and_must_be_supported(machine):
+    machine.add_python("python3", "3.11")
+    machine.add_python("mine", "3.6")
+    assert machine.run(CHOOSE, PYTHON="mine")[:2] == (0, ["mine"])
+    machine.add_python("mine", "3.12")
+    status, _, errors = machine.run(CHOOSE, PYTHON="mine")
+    assert (status, len(errors.splitlines())) == (1, 1)
+    assert "PYTHON=mine is 3.12" in errors
+    assert "no working Python" in machine.run(CHOOSE, PYTHON="absent")[2]
+
+
+def test_a_python_without_venv_is_one_clear_line(machine, tmp_path):
+    machine.add("python3", 'case "$*" in *ensurepip*) exit 1;; esac; echo 3.11')
+    status, _, errors = machine.run("set_up", VENVS=str(tmp_path / "venvs"))
+    assert status == 1 and "apt install python3.11-venv" in errors
+    assert not (tmp_path / "venvs").exists()
+
+
+def test_an_answering_nvidia_smi_brings_the_cuda_wheels(machine):
+    machine.add("nvidia-smi", "exit 0")
+    plain = ["-r", "requirements.txt"]
+    assert machine.run("pip_arguments 3.11")[1] == plain + [
+        "tensorflow[and-cuda]==2.15.1"]
+    assert machine.run("pip_arguments 3.7")[1] == plain
+    machine.add("nvidia-smi", "exit 9")
+    assert machine.run("pip_arguments 3.11")[1] == plain
+
+
+def test_without_nvidia_smi_there_are_no_cuda_wheels(machine):
+    assert machine.run("pip_arguments 3.11")[1] == ["-r", "requirements.txt"]
+
+
+def test_a_finished_environment_is_not_set_up_again(machine, tmp_path):
+    venvs = tmp_path / "venvs"
+    venv = venvs / "3.11"
+    machine.add("python-of-the-venv", 'echo "$@" >> "$LOG"')
+    machine.add("python3", (
+        'if [ "$1" = -m ]; then mkdir -p "$3/bin"; '
+        'cp "${0%/*}/python-of-the-venv" "$3/bin/python"; else echo 3.11; fi'))
+    environment = dict(VENVS=str(venvs), LOG=str(tmp_path / "pip"))
+    script = 'set_up >/dev/null; echo "$PYTHON"'
+    first = machine.run(script, **environment)
+    assert first[:2] == (0, [str(venv / "bin" / "python")]), first[2]
+    installed = (tmp_path / "pip").read_text().splitlines()
+    assert "--upgrade pip" in installed[0]
+    assert "-r requirements.txt" in installed[1]
+    second = machine.run(script, **environment)
+    assert second[:2] == first[:2]
+    assert (tmp_path / "pip").read_text().splitlines() == installed
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_dataset_has_a_script_and_three_widths_or_one(name):
+    assert os.access(os.path.join(ROOT, "run_%s.sh" % name), os.X_OK)
+    for width in (64,) if name == "sample" else (64, 128, 256):
+        assert os.path.exists(os.path.join(
+            ROOT, "bert_train", "bert_config_%s_%d.json" % (name, width)))
+
+
+def test_a_missing_interactions_file_is_one_line(tmp_path):
+    if os.path.exists(os.path.join(ROOT, "data", "steam.txt")):
+        pytest.skip("data/steam.txt is there")
+    process = subprocess.Popen(
+        [os.path.join(ROOT, "run_steam.sh")], stderr=subprocess.PIPE)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert len(errors.decode().splitlines()) == 1
+    assert b"data/steam.txt is missing" in errors
