@@ -229,7 +229,7 @@ def popularity_scores(histories, item_count):
 
     Args:
         histories: iterable of int arrays, whole sequences; the last item of
-            each, the test item, is not counted.
+            three or more is the test item and not counted.
         item_count: int.
 
     Returns:
@@ -238,7 +238,7 @@ def popularity_scores(histories, item_count):
     """
     counts = np.zeros(item_count + 1, np.int64)
     for history in histories:
-        np.add.at(counts, history[:-1], 1)
+        np.add.at(counts, history[:-1] if len(history) >= 3 else history, 1)
     order = np.lexsort((np.arange(item_count + 1), -counts))
     scores = np.empty(item_count + 1)
     scores[order] = -np.arange(item_count + 1)
@@ -262,6 +262,9 @@ class Evaluator(object):
             use_pop_random: bool; False draws the negatives of `seed` as the
                 published code does with that flag off, uniformly.
             seed: int, of the candidates.
+
+        Raises:
+            RankingError: the history has ids that the vocabulary has not.
         """
         self._item_count = words.get_item_count()
         self._history = user_history
@@ -277,9 +280,14 @@ class Evaluator(object):
             "uniform": HistorySampler(
                 "uniform", np.full(self._item_count, 1.0 / self._item_count),
                 seed + 1)}
-        self._popularity = popularity_scores(
-            (np.asarray(lists[0]) for lists in user_history.values()),
-            self._item_count)
+        histories = [np.asarray(lists[0]) for lists in user_history.values()]
+        largest = max(history.max() for history in histories)
+        if largest > self._item_count:
+            raise RankingError(
+                "the history has the id %d, the vocabulary only %d items; pass "
+                "the .his and .vocab files of one generation"
+                % (largest, self._item_count))
+        self._popularity = popularity_scores(histories, self._item_count)
         self.users = []
         self.ranks = {name: [] for name in protocols}
         self.baseline_ranks = {name: [] for name in protocols}
@@ -297,6 +305,11 @@ class Evaluator(object):
             RankingError: NaN scores, too small a catalogue, a user without
                 history.
         """
+        if targets.max() > self._item_count:
+            raise RankingError(
+                "the test file has the target %d, the vocabulary only %d "
+                "items; pass the .vocab file that was generated with it"
+                % (targets.max(), self._item_count))
         histories = [self._history_of(user) for user in users.tolist()]
         for protocol in self._protocols:
             if protocol == "full":

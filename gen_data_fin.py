@@ -8,6 +8,7 @@ reads <data_dir><dataset_name>.txt and writes, all at once or not at all,
 
 import collections
 import concurrent.futures
+import math
 import multiprocessing
 import os
 import pickle
@@ -88,7 +89,7 @@ def window_step(max_seq_length, prop_sliding_window):
             "prop_sliding_window %g of max_seq_length %d is a step of %d "
             "items; give a share of at least %g, or -1 for steps of the whole "
             "length" % (prop_sliding_window, max_seq_length, step,
-                        1.0 / max_seq_length))
+                        math.ceil(1e6 / max_seq_length) / 1e6))
     return step
 
 

@@ -3,9 +3,11 @@
 import tensorflow.compat.v1 as tf
 
 SHUFFLE_BUFFER = 100000   # instances; about 130 MB of ML-1M's
+BATCHES_A_POOL = 16       # batches that are sorted by length together
 PARSE_THREADS = 2
-FEATURES = ("info", "input_ids", "input_mask", "masked_lm_positions",
-            "masked_lm_ids", "masked_lm_weights")
+ID_FEATURES = ("input_ids", "input_mask", "masked_lm_positions",
+               "masked_lm_ids")
+FEATURES = ("info",) + ID_FEATURES + ("masked_lm_weights",)
 
 
 def feature_spec(max_seq_length, max_predictions_per_seq):
@@ -88,8 +90,17 @@ def record_lengths(path):
     if missing:
         raise ValueError("%s: its first record lacks %s; generate it with "
                          "gen_data_fin.py" % (path, ", ".join(missing)))
-    return (len(feature["input_ids"].int64_list.value),
-            len(feature["masked_lm_positions"].int64_list.value))
+    length = len(feature["input_ids"].int64_list.value)
+    masked = len(feature["masked_lm_positions"].int64_list.value)
+    for name, spec in feature_spec(length, masked).items():
+        values = (feature[name].float_list if spec.dtype == tf.float32
+                  else feature[name].int64_list).value
+        if [len(values)] != spec.shape or not values:
+            raise ValueError(
+                "%s: its first record has %d values of type %s in %s, not %d; "
+                "generate it with gen_data_fin.py" % (
+                    path, len(values), spec.dtype.name, name, spec.shape[0]))
+    return length, masked
 
 
 def check_record_lengths(paths, max_seq_length, max_predictions_per_seq):
@@ -107,7 +118,7 @@ def check_record_lengths(paths, max_seq_length, max_predictions_per_seq):
 
 
 def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,
-                  is_training, seed=None):
+                  is_training, seed=None, bucket_by_length=True, trim=True):
     """The Estimator's `input_fn`.
 
     In training, instances are shuffled through a buffer, each is seen once
@@ -116,31 +127,73 @@ def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,
 
     Args:
         paths: list of str, TFRecord files.
-        max_seq_length, max_predictions_per_seq: int, L and M.
+        max_seq_length, max_predictions_per_seq: int, L and M of the files.
         batch_size: int, B.
         is_training: bool.
         seed: int, of the shuffle; used in training alone.
+        bucket_by_length: bool; training batches hold sequences of similar
+            length, the batches in random order.
+        trim: bool; cut the padding that a whole batch shares. It changes no
+            result but cross_gram's, whose scores read padded positions.
 
     Returns:
         A function without arguments that builds the tf.data.Dataset of
-        dicts, name -> int32 [B, length] tensor (float32 for the weights).
+        dicts, name -> int32 [B, length] tensor (float32 for the weights,
+        int64 for the users).
     """
     spec = feature_spec(max_seq_length, max_predictions_per_seq)
 
     def parse(records):
         features = tf.parse_example(records, spec)
-        return {name: tf.cast(value, tf.int32) if value.dtype == tf.int64
-                      else value for name, value in features.items()}
+        return {name: tf.cast(value, tf.int32) if name in ID_FEATURES else value
+                for name, value in features.items()}
 
     def input_fn():
         dataset = tf.data.TFRecordDataset(paths)
         if is_training:
             dataset = dataset.shuffle(SHUFFLE_BUFFER, seed=seed).repeat()
-        dataset = dataset.batch(batch_size)
+        pooled = is_training and bucket_by_length
+        dataset = dataset.batch(
+            batch_size * (BATCHES_A_POOL if pooled else 1))
         dataset = dataset.map(parse, num_parallel_calls=PARSE_THREADS)
+        if pooled:
+            dataset = dataset.flat_map(
+                lambda pool: _similar_lengths(pool, batch_size, seed))
+        if trim:
+            dataset = dataset.map(_trim)
         return dataset.prefetch(2).with_options(_without_autotuning())
 
     return input_fn
+
+
+def _similar_lengths(pool, batch_size, seed):
+    """Splits a pool of instances into batches of similar length, shuffled.
+
+    Args:
+        pool: dict, name -> [BATCHES_A_POOL * B, length] tensor.
+        batch_size: int, B.
+        seed: int.
+
+    Returns:
+        tf.data.Dataset of dicts, name -> [B, length] tensor.
+    """
+    lengths = tf.reduce_sum(pool["input_mask"], axis=1)
+    batches = tf.reshape(tf.argsort(lengths, stable=True), [-1, batch_size])
+    batches = tf.random.shuffle(batches, seed=seed)
+    return tf.data.Dataset.from_tensor_slices(batches).map(
+        lambda rows: {name: tf.gather(value, rows)
+                      for name, value in pool.items()})
+
+
+def _trim(features):
+    """Cuts sequences and masked positions to the longest of the batch."""
+    length = tf.reduce_max(tf.reduce_sum(features["input_mask"], axis=1))
+    masked = tf.reduce_max(tf.reduce_sum(
+        tf.cast(features["masked_lm_weights"] > 0.0, tf.int32), axis=1))
+    return {name: value if name == "info"
+                  else value[:, :length] if name.startswith("input")
+                  else value[:, :masked]
+            for name, value in features.items()}
 
 
 def _without_autotuning():

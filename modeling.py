@@ -58,7 +58,8 @@ _CONFIG_RULES = {
     "num_hidden_layers": (_is_count, "a positive integer"),
     "num_attention_heads": (_is_count, "a positive integer"),
     "intermediate_size": (_is_count, "a positive integer"),
-    "hidden_act": (lambda v: v in ACTIVATIONS,
+    "hidden_act": (lambda v: isinstance(v, six.string_types)
+                   and v in ACTIVATIONS,
                    "one of " + ", ".join(sorted(ACTIVATIONS))),
     "hidden_dropout_prob": (_is_probability, "a number in [0, 1)"),
     "attention_probs_dropout_prob": (_is_probability, "a number in [0, 1)"),
@@ -197,9 +198,38 @@ def _layer_norm(x):
                                      LAYER_NORM_EPSILON)
 
 
+def _dropped_share(rate):
+    """The 256ths that a dropout of this rate drops: int, 0 .. 255."""
+    return min(255, int(round(256 * rate)))
+
+
+def _dropout_scale(rate):
+    """What keeps the mean, for the rate as rounded to a 256th."""
+    return 256.0 / (256 - _dropped_share(rate))
+
+
+def _keep(like, rate):
+    """Independent draws, False with probability `rate`: bool, like's shape.
+
+    Random numbers are the largest single cost of training on a CPU, so each
+    draw takes one byte of a random 64-bit integer and not a float. The rate is
+    rounded to a 256th (0.1 is 26/256, 0.2 is 51/256).
+    """
+    size = tf.size(like)
+    words = tf.random.uniform([(size + 7) // 8], minval=tf.int64.min,
+                              maxval=tf.int64.max, dtype=tf.int64)
+    draws = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size]
+    return tf.reshape(draws, tf.shape(like)) >= _dropped_share(rate)
+
+
 def _dropout(x, rate):
-    """Inverted dropout (Srivastava et al., 2014); a rate of 0 adds no op."""
-    return tf.nn.dropout(x, rate=rate) if rate else x
+    """Inverted dropout (Srivastava et al., 2014); its expectation is x.
+
+    A rate that rounds to 0 adds no op.
+    """
+    if not _dropped_share(rate):
+        return x
+    return x * (tf.cast(_keep(x, rate), tf.float32) * _dropout_scale(rate))
 
 
 def gather_rows(x, positions):
@@ -242,6 +272,35 @@ def _attend(queries, keys, scale, padding):
     return tf.nn.softmax(logits + padding)
 
 
+def _read_values(maps, v, dropout_rate):
+    """Sums maps, each with dropout, and multiplies the sum with V once.
+
+    Args:
+        maps: list of (float32 [B, N, R, L], int): a map and how often it
+            counts, each time with a dropout of its own.
+        v: float32 [B, N, L, D].
+        dropout_rate: float.
+
+    Returns:
+        float32 [B, R, H].
+    """
+    if _dropped_share(dropout_rate):
+        v *= _dropout_scale(dropout_rate)  # smaller than any map
+        maps = [a * _keep_counts(a, dropout_rate, copies)
+                for a, copies in maps]
+    else:
+        maps = [a if copies == 1 else copies * a for a, copies in maps]
+    return _merge_heads(tf.matmul(tf.add_n(maps), v))
+
+
+def _keep_counts(like, rate, copies):
+    """How many of `copies` independent dropouts keep an element: float32."""
+    if copies == 1:
+        return tf.cast(_keep(like, rate), tf.float32)
+    kept = [tf.cast(_keep(like, rate), tf.uint8) for _ in range(copies)]
+    return tf.cast(sum(kept[1:], kept[0]), tf.float32)
+
+
 def _self_attention(x, positions, project, padding, config, dropout_rate):
     """A_xy V, the attention of BERT4Rec (Sun et al., eq. 2): [B, R, H]."""
     heads = config.num_attention_heads
@@ -250,7 +309,7 @@ def _self_attention(x, positions, project, padding, config, dropout_rate):
                  ["query"])
     q = _split_heads(q, heads)
     a_xy = _attend(q, k, 1.0 / math.sqrt(q.shape.as_list()[-1]), padding)
-    return _merge_heads(tf.matmul(_dropout(a_xy, dropout_rate), v))
+    return _read_values([(a_xy, 1)], v, dropout_rate)
 
 
 def _cross_attention(x, positions, project, padding, config, dropout_rate):
@@ -260,21 +319,23 @@ def _cross_attention(x, positions, project, padding, config, dropout_rate):
     `positions` are enough. The maps are summed before they meet V.
     """
     heads, form = config.num_attention_heads, config.attention_form
+
+    def as_queries(y):
+        rows = y if positions is None else gather_rows(y, positions)
+        return _split_heads(rows, heads)
+
     q, k, v = project(x, ["query", "key", "value"])
-    q_rows, k_rows = [
-        _split_heads(y if positions is None else gather_rows(y, positions),
-                     heads) for y in (q, k)]
-    q, k, v = [_split_heads(y, heads) for y in (q, k, v)]
-    scale = 1.0 / math.sqrt(q.shape.as_list()[-1])
-    a_xy = _attend(q_rows, k, scale, padding)
-    a_xx = _attend(q_rows, q, scale / 2.0, padding)
-    # The published third map is softmax(Q Q^T) again, with its own dropout.
-    a_yy = (a_xx if form == "cross_published"
-            else _attend(k_rows, k, scale / 2.0, padding))
-    a_xy, a_xx, a_yy = [_dropout(a, dropout_rate) for a in (a_xy, a_xx, a_yy)]
-    cross = a_xx + a_yy
-    total = cross - a_xy if form == "cross_difference" else cross + a_xy
-    return _merge_heads(tf.matmul(total, v))
+    q_rows = as_queries(q)
+    q_keys, k_keys, v = [_split_heads(y, heads) for y in (q, k, v)]
+    scale = 1.0 / math.sqrt(q_rows.shape.as_list()[-1])
+    a_xy = _attend(q_rows, k_keys, scale, padding)
+    a_xx = _attend(q_rows, q_keys, scale / 2.0, padding)
+    if form == "cross_published":  # the third map is softmax(Q Q^T) again
+        return _read_values([(a_xy, 1), (a_xx, 2)], v, dropout_rate)
+    a_yy = _attend(as_queries(k), k_keys, scale / 2.0, padding)
+    if form == "cross_difference":
+        a_xy = -a_xy
+    return _read_values([(a_xy, 1), (a_xx, 1), (a_yy, 1)], v, dropout_rate)
 
 
 def _gram_attention(x, positions, project, padding, config, dropout_rate):
@@ -291,7 +352,7 @@ def _gram_attention(x, positions, project, padding, config, dropout_rate):
     scores = tf.matmul(q * scale, k, transpose_b=True)        # [B, N, L, L]
     gram = tf.nn.softmax(tf.matmul(scores, scores, transpose_a=True), axis=-2)
     a_xy = tf.nn.softmax(scores + padding)
-    context = tf.concat([_merge_heads(tf.matmul(_dropout(a, dropout_rate), v))
+    context = tf.concat([_read_values([(a, 1)], v, dropout_rate)
                          for a in (gram, a_xy)], axis=-1)
     return context if positions is None else gather_rows(context, positions)
 
@@ -455,17 +516,8 @@ class BertModel(object):
 
 # --- masked-item head -------------------------------------------------------
 
-def masked_item_logits(config, hidden, embedding_table):
-    """Scores of the whole vocabulary (Sun et al., eq. 7, tied embeddings).
-
-    Args:
-        config: BertConfig.
-        hidden: float32 [K, H], encoder outputs at masked positions.
-        embedding_table: float32 [V, H].
-
-    Returns:
-        float32 [K, V], logits.
-    """
+def _transform(config, hidden):
+    """The head's dense layer, and its output bias: [K, H], [V]."""
     with tf.variable_scope("cls/predictions"):
         with tf.variable_scope("transform"):
             hidden, = _dense(hidden, ["dense"], config.hidden_size,
@@ -473,13 +525,24 @@ def masked_item_logits(config, hidden, embedding_table):
             hidden = _layer_norm(ACTIVATIONS[config.hidden_act](hidden))
         bias = tf.get_variable("output_bias", [config.vocab_size],
                                initializer=tf.zeros_initializer())
-    return tf.nn.bias_add(
-        tf.matmul(hidden, embedding_table, transpose_b=True), bias)
+    return hidden, bias
+
+
+def _real_positions(rows, label_ids, label_weights):
+    """Drops the padded positions: [B, M, ...] three times -> [K, ...]."""
+    real = tf.where(label_weights > 0.0)                        # [K, 2]
+    return [tf.gather_nd(x, real) for x in (rows, label_ids, label_weights)]
+
+
+def _weighted_mean(losses, weights):
+    """sum w ce / (sum w + 1e-5)."""
+    return tf.reduce_sum(weights * losses) / (tf.reduce_sum(weights) + 1e-5)
 
 
 def masked_item_loss(config, rows, embedding_table, label_ids, label_weights):
     """Mean cross-entropy over the real masked positions.
 
+    The scores are those of Sun et al., eq. 7, against the tied embeddings.
     Padded positions (weight 0) are dropped before the softmax over the
     vocabulary, which is the dearest part of the loss.
 
@@ -495,14 +558,50 @@ def masked_item_loss(config, rows, embedding_table, label_ids, label_weights):
          example losses, float32 [K], with K the positions of weight > 0;
          logits, float32 [K, V]; labels, int32 [K]; weights, float32 [K]).
     """
-    real = tf.where(label_weights > 0.0)                        # [K, 2]
-    hidden, labels, weights = [
-        tf.gather_nd(x, real) for x in (rows, label_ids, label_weights)]
-    logits = masked_item_logits(config, hidden, embedding_table)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-        labels=labels, logits=logits)
-    loss = tf.reduce_sum(weights * losses) / (tf.reduce_sum(weights) + 1e-5)
-    return loss, losses, logits, labels, weights
+    hidden, labels, weights = _real_positions(rows, label_ids, label_weights)
+    hidden, bias = _transform(config, hidden)
+    # The bias rides in the product, as a column that meets a 1: adding it to
+    # [K, V] afterwards, and its gradient, would each be a pass over memory.
+    logits = tf.matmul(
+        tf.concat([hidden, tf.ones_like(hidden[:, :1])], axis=1),
+        tf.concat([embedding_table, bias[:, tf.newaxis]], axis=1),
+        transpose_b=True)
+    # ce = logsumexp(scores) - score of the label, which is had without going
+    # through [K, V] again; faster than the fused sparse cross-entropy op.
+    label_scores = tf.reduce_sum(
+        hidden * tf.gather(embedding_table, labels), axis=1
+    ) + tf.gather(bias, labels)
+    losses = tf.reduce_logsumexp(logits, axis=1) - label_scores
+    return _weighted_mean(losses, weights), losses, logits, labels, weights
+
+
+def sampled_item_loss(config, rows, embedding_table, label_ids, label_weights,
+                      num_sampled):
+    """The masked-item loss over a sample of the vocabulary, for training.
+
+    The softmax runs over the label and `num_sampled` ids, drawn once a batch
+    without replacement, log-uniformly: ids are in descending frequency, so
+    the draw follows a Zipf-like popularity. log Q is taken off each score,
+    which makes the loss approach the full one (Bengio & Senecal, 2008; Jean
+    et al., ACL 2015, section 3), and a label drawn by accident is no negative.
+
+    Args:
+        num_sampled: int, at most V - 1; the rest as `masked_item_loss`.
+
+    Returns:
+        loss, float32 scalar.
+    """
+    hidden, labels, weights = _real_positions(rows, label_ids, label_weights)
+    hidden, bias = _transform(config, hidden)
+    labels = tf.cast(labels[:, tf.newaxis], tf.int64)           # [K, 1]
+    # The sampler counts from 0, which is padding and never drawn here.
+    ids, label_counts, id_counts = tf.random.log_uniform_candidate_sampler(
+        labels - 1, num_true=1, num_sampled=num_sampled, unique=True,
+        range_max=config.vocab_size - 1)
+    losses = tf.nn.sampled_softmax_loss(
+        embedding_table, bias, labels, hidden, num_sampled, config.vocab_size,
+        sampled_values=(ids + 1, label_counts, id_counts))
+    return _weighted_mean(losses, weights)
 
 
 # --- checkpoints ------------------------------------------------------------

@@ -94,13 +94,15 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
 
 
 def create_train_op(loss, init_lr, num_train_steps, num_warmup_steps,
-                    clip_norm=5.0):
+                    clip_norm=5.0, mixed_precision=False):
     """The op of one training step, which also counts it.
 
     Args:
         loss: float32 scalar tensor.
         init_lr, num_train_steps, num_warmup_steps: see `learning_rate_at`.
         clip_norm: float, the gradients' global norm is clipped to it.
+        mixed_precision: bool; TensorFlow rewrites the graph to float16 where
+            that is safe, on GPUs alone, and scales the loss to match.
 
     Returns:
         (train op, learning rate as a float32 scalar tensor).
@@ -109,7 +111,12 @@ def create_train_op(loss, init_lr, num_train_steps, num_warmup_steps,
     rate = learning_rate_at(global_step, init_lr, num_train_steps,
                             num_warmup_steps)
     optimizer = AdamWeightDecayOptimizer(rate)
+    if mixed_precision:
+        optimizer = tf.train.experimental.enable_mixed_precision_graph_rewrite(
+            optimizer)
     grads, variables = zip(*optimizer.compute_gradients(loss))
+    # A sparse gradient may name a row twice; its norm counts the sum.
+    grads = [tf.convert_to_tensor(grad) for grad in grads]
     grads, _ = tf.clip_by_global_norm(grads, clip_norm)
     train_op = optimizer.apply_gradients(
         list(zip(grads, variables)), global_step=global_step)

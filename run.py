@@ -74,6 +74,15 @@ def define_flags():
     flags.DEFINE_integer("random_seed", 12345,
                          "Of initialisation, dropout and shuffling.",
                          lower_bound=0, upper_bound=2 ** 31 - 1)
+    flags.DEFINE_bool("bucket_by_length", True,
+                      "Training batches hold sequences of similar length.")
+    flags.DEFINE_integer("num_sampled", 0,
+                         "Train on a softmax over this many sampled items, "
+                         "for catalogues whose full softmax does not fit; 0: "
+                         "the full one.", lower_bound=0)
+    flags.DEFINE_bool("xla", False, "Compile the graph with XLA.")
+    flags.DEFINE_bool("mixed_precision", False,
+                      "Let a GPU compute in float16 where that is safe.")
     flags.DEFINE_enum("attention_form", None, modeling.ATTENTION_FORMS,
                       "Overrides the model config's.")
     flags.DEFINE_list("protocols", list(evaluation.PROTOCOLS),
@@ -192,6 +201,11 @@ def check_job(args):
         user_history = util.load_pickle(
             _required_file(args, "user_history_filename"), dict)
 
+    if args.num_sampled >= config.vocab_size - 1:
+        raise ValueError("--num_sampled=%d is not below the %d items and "
+                         "special tokens; lower it, or 0 for all of them"
+                         % (args.num_sampled, config.vocab_size - 1))
+
     model_dir = args.checkpointDir + args.signature
     newest = tf.train.latest_checkpoint(model_dir)
     for checkpoint in (newest, args.init_checkpoint):
@@ -226,15 +240,19 @@ def build_model_fn(config, args):
         model = modeling.BertModel(
             config, is_training, features["input_ids"], features["input_mask"],
             output_positions=masked["masked_lm_positions"])
-        loss, losses, logits, ids, weights = modeling.masked_item_loss(
-            config, model.get_rows_output(), model.get_embedding_table(),
-            masked["masked_lm_ids"], masked["masked_lm_weights"])
+        head = (config, model.get_rows_output(), model.get_embedding_table(),
+                masked["masked_lm_ids"], masked["masked_lm_weights"])
+        if is_training and args.num_sampled:
+            loss = modeling.sampled_item_loss(*head, args.num_sampled)
+        else:
+            loss, losses, logits, ids, weights = modeling.masked_item_loss(
+                *head)
         if is_training:
             if args.init_checkpoint:
                 _init_from_checkpoint(args.init_checkpoint)
             train_op, rate = optimization.create_train_op(
                 loss, args.learning_rate, args.num_train_steps,
-                args.num_warmup_steps)
+                args.num_warmup_steps, mixed_precision=args.mixed_precision)
             tf.summary.scalar("learning_rate", rate)
             return tf.estimator.EstimatorSpec(mode, loss=loss,
                                               train_op=train_op)
@@ -304,6 +322,11 @@ class RankingHook(tf.train.SessionRunHook):
 
 # --- training and evaluation ------------------------------------------------
 
+def _may_trim(config):
+    """Whether padding that a whole batch shares can be cut without a trace."""
+    return config.attention_form != "cross_gram"
+
+
 def make_estimator(job):
     """The Estimator of a job; says once what it runs on."""
     gpus = tf.config.experimental.list_physical_devices("GPU")
@@ -314,7 +337,18 @@ def make_estimator(job):
         build_model_fn(job.config, job.args), config=tf.estimator.RunConfig(
             model_dir=job.model_dir, tf_random_seed=job.args.random_seed,
             save_summary_steps=SUMMARY_STEPS,
+            session_config=_session_config(job.args),
             save_checkpoints_steps=job.args.save_checkpoints_steps))
+
+
+def _session_config(args):
+    """tf.ConfigProto of the flags, or None for the Estimator's own."""
+    if not args.xla:
+        return None
+    config = tf.ConfigProto(allow_soft_placement=True)
+    config.graph_options.optimizer_options.global_jit_level = \
+        tf.OptimizerOptions.ON_1
+    return config
 
 
 def train(estimator, job):
@@ -337,7 +371,8 @@ def train(estimator, job):
     # A resumed run goes on with another order than the one it began with.
     input_fn = input_pipeline.make_input_fn(
         job.train_files, args.max_seq_length, args.max_predictions_per_seq,
-        args.batch_size, is_training=True, seed=args.random_seed + start)
+        args.batch_size, is_training=True, seed=args.random_seed + start,
+        bucket_by_length=args.bucket_by_length, trim=_may_trim(job.config))
     with util.one_line_errors("run.py",
                               tf.train.NanLossDuringTrainingError):
         estimator.train(input_fn, max_steps=args.num_train_steps,
@@ -352,11 +387,12 @@ def evaluate(estimator, job, checkpoint):
     """
     args = job.args
     util.log("evaluating %s" % checkpoint)
-    evaluator = evaluation.Evaluator(job.words, job.user_history,
-                                     args.protocols, args.use_pop_random)
+    with util.one_line_errors("run.py", evaluation.RankingError):
+        evaluator = evaluation.Evaluator(job.words, job.user_history,
+                                         args.protocols, args.use_pop_random)
     input_fn = input_pipeline.make_input_fn(
         job.test_files, args.max_seq_length, args.max_predictions_per_seq,
-        args.eval_batch_size, is_training=False)
+        args.eval_batch_size, is_training=False, trim=_may_trim(job.config))
     with util.one_line_errors("run.py", evaluation.RankingError):
         results = estimator.evaluate(input_fn, checkpoint_path=checkpoint,
                                      hooks=[RankingHook(evaluator)])

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import glob
+import io
 import logging
 import os
 import pickle
@@ -32,11 +33,11 @@ _PICKLE_CLASSES = {
 
 def _parse_id(text, path, number):
     """One id of an interactions line, checked; bytes -> int."""
-    if text.isdigit() and 0 < int(text) <= MAX_ID:
+    if text.isdigit() and len(text) <= 19 and 0 < int(text) <= MAX_ID:
         return int(text)
     raise ValueError(
         "%s:%d: %r is not an id; users and items are integers from 1 to %d"
-        % (path, number, text.decode("utf-8", "replace"), MAX_ID))
+        % (path, number, _shorten(text), MAX_ID))
 
 
 def read_sequences(path):
@@ -124,8 +125,8 @@ class AtomicFiles(object):
     """Output files that appear under their final names all together, or not.
 
     Use as a context manager: write to `path(final_name)` inside the block.
-    When the block ends well every file is renamed; when it raises, none is
-    left behind.
+    When the block ends well every file is renamed; when it raises, or a
+    rename does, no temporary file is left behind.
     """
 
     def __init__(self):
@@ -140,11 +141,14 @@ class AtomicFiles(object):
         return self
 
     def __exit__(self, error_type, error, traceback):
-        for final_name, temporary in six.iteritems(self._temporary):
+        try:
             if error_type is None:
-                os.replace(temporary, final_name)
-            elif os.path.exists(temporary):
-                os.remove(temporary)
+                for final_name, temporary in six.iteritems(self._temporary):
+                    os.replace(temporary, final_name)
+        finally:
+            for temporary in self._temporary.values():
+                if os.path.exists(temporary):
+                    os.remove(temporary)
 
 
 def expand_files(pattern, flag):
@@ -162,11 +166,12 @@ def expand_files(pattern, flag):
     """
     files = []
     for part in pattern.split(","):
-        matches = sorted(glob.glob(part.strip()))
+        name = part.strip()
+        matches = [name] if os.path.exists(name) else sorted(glob.glob(name))
         if not matches:
             raise ValueError("--%s: no file matches %r; generate it with "
                              "gen_data_fin.py, or correct the name"
-                             % (flag, part.strip()))
+                             % (flag, name))
         files.extend(matches)
     for name in files:
         if not os.path.isfile(name) or os.path.getsize(name) == 0:
@@ -201,11 +206,11 @@ def load_pickle(path, expected_type):
             that these files do not need (named in the message).
         IOError: the file cannot be read.
     """
+    with open(path, "rb") as stream:
+        content = stream.read()
     try:
-        with open(path, "rb") as stream:
-            loaded = _Unpickler(stream).load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError,
-            IndexError, KeyError, TypeError, UnicodeDecodeError) as error:
+        loaded = _Unpickler(io.BytesIO(content)).load()
+    except Exception as error:  # a damaged pickle may raise anything
         raise ValueError("%s: not loaded: %s; generate the file again with "
                          "gen_data_fin.py" % (path, error or "it ends early"))
     if not isinstance(loaded, expected_type):

@@ -1,5 +1,6 @@
 """Windows, masks, instances, and the command that writes the four files."""
 
+import argparse
 import collections
 import hashlib
 import os
@@ -58,21 +59,13 @@ def test_a_step_below_1_is_an_error_with_value_and_remedy(length, share):
         assert part in str(error.value)
 
 
-def remedy(length):
-    with pytest.raises(ValueError) as error:
-        gen_data_fin.window_step(length, 0.0)
-    return float(re.search(r"at least ([\d.e-]+)", str(error.value)).group(1))
-
-
-@pytest.mark.parametrize("length", [1, 2, 4, 5, 49, 50, 100, 200])
-def test_the_remedy_for_a_step_below_1_works(length):
-    assert gen_data_fin.window_step(length, remedy(length)) == 1
-
-
-@pytest.mark.xfail(strict=True, reason="the share is printed rounded down")
-@pytest.mark.parametrize("length", [3, 7, 30, 300])
-def test_the_remedy_works_where_the_share_has_many_digits(length):
-    assert gen_data_fin.window_step(length, remedy(length)) == 1
+def test_the_remedy_for_a_step_below_1_works():
+    """Also where 1 / L has more digits than are printed, as for 3 and 7."""
+    for length in range(1, 513):
+        with pytest.raises(ValueError) as error:
+            gen_data_fin.window_step(length, 0.0)
+        share = re.search(r"at least ([\d.e-]+)", str(error.value)).group(1)
+        assert gen_data_fin.window_step(length, float(share)) == 1
 
 
 @pytest.mark.parametrize("n, starts", [
@@ -635,9 +628,11 @@ def test_a_step_of_0_is_refused_before_anything_is_read(tmp_path):
 
 def run_command(*arguments, **environment):
     """Runs gen_data_fin.py; returns (exit status, stdout, stderr)."""
+    inherited = dict(os.environ)
+    inherited.pop("TF_CPP_MIN_LOG_LEVEL", None)     # as in a user's shell
     process = subprocess.Popen(
         [sys.executable, "gen_data_fin.py"] + list(arguments), cwd=ROOT,
-        env=dict(os.environ, **environment), stdout=subprocess.PIPE,
+        env=dict(inherited, **environment), stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, universal_newlines=True)
     out, err = process.communicate()
     return process.returncode, out, err
@@ -658,49 +653,76 @@ def test_the_command_writes_the_same_bytes_under_any_hash_seed(toy, tmp_path):
 
 def test_a_malformed_line_ends_the_command_with_one_line(tmp_path):
     (tmp_path / "toy.txt").write_bytes(b"1 2\n1 x3\n")
-    environment = {name: value for name, value in os.environ.items()
-                   if name != "TF_CPP_MIN_LOG_LEVEL"}
-    process = subprocess.Popen(
-        [sys.executable, "gen_data_fin.py", "--dataset_name=toy",
-         "--data_dir=%s/" % tmp_path], cwd=ROOT, env=environment,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        universal_newlines=True)
-    out, err = process.communicate()
-    assert (process.returncode, out) == (1, "")
+    status, out, err = run_command("--dataset_name=toy",
+                                   "--data_dir=%s/" % tmp_path)
+    assert (status, out) == (1, "")
     assert err.count("\n") == 1 and err.endswith("\n")
     assert "%s/toy.txt:2: 'x3'" % tmp_path in err
     assert os.listdir(str(tmp_path)) == ["toy.txt"]
 
 
-def test_a_missing_dataset_ends_the_command_with_one_line(tmp_path):
-    status, _, err = run_command("--dataset_name=absent",
-                                 "--data_dir=%s/" % tmp_path)
-    assert status == 1
-    assert err.count("\n") == 1 and err.endswith("\n")
-    assert "%s/absent.txt" % tmp_path in err
+def run_main(monkeypatch, folder, *arguments):
+    """Runs main() in this process, with flag values of its own."""
+    values = dict(options()._asdict(), dataset_name="absent", signature="-x",
+                  data_dir="%s/" % folder, pool_size=1)
+    monkeypatch.setattr(gen_data_fin.flags, "FLAGS",
+                        argparse.Namespace(**values))
+    with pytest.raises(SystemExit) as stop:
+        gen_data_fin.main(["gen_data_fin.py"] + list(arguments))
+    return str(stop.value)
+
+
+def test_a_missing_dataset_ends_the_command_with_one_line(
+        tmp_path, monkeypatch):
+    message = run_main(monkeypatch, tmp_path)
+    assert message.startswith("gen_data_fin.py: error: ")
+    assert "%s/absent.txt" % tmp_path in message and "\n" not in message
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_a_flag_out_of_bounds_is_named(tmp_path):
-    write_toy(tmp_path / "toy.txt")
-    status, _, err = run_command("--dataset_name=toy", "--dupe_factor=0",
-                                 "--data_dir=%s/" % tmp_path)
+def test_a_word_that_is_no_flag_ends_the_command_and_is_named(
+        tmp_path, monkeypatch):
+    assert "'dupe_factor=3' is not a flag" in run_main(
+        monkeypatch, tmp_path, "dupe_factor=3")
+
+
+def test_a_killed_worker_ends_the_command_with_one_line(
+        tmp_path, monkeypatch):
+    def killed(*arguments):
+        raise BrokenProcessPool("a worker ended")
+    monkeypatch.setattr(gen_data_fin, "generate", killed)
+    assert "a worker ended" in run_main(monkeypatch, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def both_commands(tmp_path_factory):
+    """A process that imports both commands, whose flags have common names,
+    and runs one with a flag out of bounds: (status, stdout, stderr)."""
+    folder = tmp_path_factory.mktemp("both")
+    write_toy(folder / "toy.txt")
+    code = ("from absl import app, flags\n"
+            "import gen_data_fin, run\n"
+            "names = {'max_seq_length', 'signature', 'random_seed'}\n"
+            "print(sorted(names & set(flags.FLAGS)))\n"
+            "gen_data_fin.define_flags()\n"
+            "print(sorted(names & set(flags.FLAGS)))\n"
+            "print('do_train' in flags.FLAGS)\n"
+            "app.run(gen_data_fin.main)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "--dataset_name=toy", "--dupe_factor=0",
+         "--data_dir=%s/" % folder], cwd=ROOT, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, universal_newlines=True)
+    out, err = process.communicate()
+    assert os.listdir(str(folder)) == ["toy.txt"]
+    return process.returncode, out, err
+
+
+def test_no_flag_is_defined_before_define_flags(both_commands):
+    assert both_commands[1].splitlines() == [
+        "[]", "['max_seq_length', 'random_seed', 'signature']", "False"]
+
+
+def test_a_flag_out_of_bounds_is_named(both_commands):
+    status, _, err = both_commands
     assert status == 1
     assert "--dupe_factor=0" in err and "Traceback" not in err
-    assert os.listdir(str(tmp_path)) == ["toy.txt"]
-
-
-def test_two_commands_are_importable_in_one_process_and_define_no_flags():
-    """Both have the flags max_seq_length, signature, random_seed and more."""
-    code = ("from absl import flags\n"
-            "before = set(flags.FLAGS)\n"
-            "import gen_data_fin, run\n"
-            "names = ('max_seq_length', 'signature', 'random_seed')\n"
-            "assert not set(names) & set(flags.FLAGS), 'defined at import'\n"
-            "run.define_flags()\n"
-            "assert set(names) < set(flags.FLAGS) - before\n"
-            "assert 'pool_size' not in flags.FLAGS\n")
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT,
-                               stderr=subprocess.PIPE, universal_newlines=True)
-    _, err = process.communicate()
-    assert (process.returncode, err) == (0, "")

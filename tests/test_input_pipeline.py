@@ -59,6 +59,15 @@ def batches(input_fn, count=None):
         return found
 
 
+def padded(batch):
+    """A batch as lists, with the padding put back that batches may lack."""
+    widths = {name: M if name.startswith("masked") else L for name in batch}
+    widths["info"] = 1
+    return {name: np.pad(
+        value, [(0, 0), (0, widths[name] - value.shape[1])], "constant"
+        ).tolist() for name, value in batch.items()}
+
+
 def users_of(found):
     return [user for batch in found for user in batch["info"][:, 0].tolist()]
 
@@ -247,16 +256,41 @@ def test_the_last_evaluation_batch_may_be_smaller(tmp_path, batch_size, sizes):
     assert [len(batch["info"]) for batch in found] == sizes
 
 
-def test_features_are_int32_and_float32_of_full_length(tmp_path):
+@pytest.mark.parametrize("is_training", [False, True])
+def test_users_are_int64_ids_int32_and_weights_float32(tmp_path, is_training):
     path = write_users(tmp_path / "x", [9, 2, 7])
-    batch, = batches(input_pipeline.make_input_fn([path], L, M, 3, False))
-    assert {name: (value.dtype, value.shape)
-            for name, value in batch.items()} == {
-        "info": (np.int32, (3, 1)), "input_ids": (np.int32, (3, L)),
-        "input_mask": (np.int32, (3, L)),
-        "masked_lm_positions": (np.int32, (3, M)),
-        "masked_lm_ids": (np.int32, (3, M)),
-        "masked_lm_weights": (np.float32, (3, M))}
+    batch = batches(input_pipeline.make_input_fn([path], L, M, 3,
+                                                 is_training), 1)[0]
+    assert {name: value.dtype for name, value in batch.items()} == {
+        "info": np.int64, "input_ids": np.int32, "input_mask": np.int32,
+        "masked_lm_positions": np.int32, "masked_lm_ids": np.int32,
+        "masked_lm_weights": np.float32}
+
+
+@pytest.mark.parametrize("is_training", [False, True])
+def test_untrimmed_batches_have_the_full_lengths(tmp_path, is_training):
+    path = write_users(tmp_path / "x", [1, 2, 6])       # 2, 3 and 2 items
+    batch = batches(input_pipeline.make_input_fn(
+        [path], L, M, 3, is_training, trim=False), 1)[0]
+    assert {name: value.shape for name, value in batch.items()} == {
+        "info": (3, 1), "input_ids": (3, L), "input_mask": (3, L),
+        "masked_lm_positions": (3, M), "masked_lm_ids": (3, M),
+        "masked_lm_weights": (3, M)}
+
+
+def test_trimmed_batches_are_as_wide_as_their_longest_instance(tmp_path):
+    path = write_records(tmp_path / "x", [
+        input_pipeline.serialize_instance(8, [4, 52, 6], [1], [5], L, M),
+        input_pipeline.serialize_instance(3, [52, 52], [0, 1], [7, 4], L, M),
+        input_pipeline.serialize_instance(6, [52], [0], [7], L, M)])
+    found = batches(input_pipeline.make_input_fn([path], L, M, 2, False))
+    assert [batch["input_ids"].tolist() for batch in found] == [
+        [[4, 52, 6], [52, 52, 0]], [[52]]]
+    assert [batch["input_mask"].tolist() for batch in found] == [
+        [[1, 1, 1], [1, 1, 0]], [[1]]]
+    assert [batch["masked_lm_ids"].tolist() for batch in found] == [
+        [[5, 0], [7, 4]], [[7]]]
+    assert [batch["info"].tolist() for batch in found] == [[[8], [3]], [[6]]]
 
 
 def test_an_evaluation_batch_holds_the_instances_as_written(tmp_path):
@@ -265,7 +299,7 @@ def test_an_evaluation_batch_holds_the_instances_as_written(tmp_path):
         input_pipeline.serialize_instance(3, [52, 1, 2, 52, 9], [0, 3],
                                           [7, 4], L, M)])
     batch, = batches(input_pipeline.make_input_fn([path], L, M, 2, False))
-    assert {name: value.tolist() for name, value in batch.items()} == {
+    assert padded(batch) == {
         "info": [[8], [3]],
         "input_ids": [[4, 52, 6, 0, 0], [52, 1, 2, 52, 9]],
         "input_mask": [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]],
@@ -274,7 +308,6 @@ def test_an_evaluation_batch_holds_the_instances_as_written(tmp_path):
         "masked_lm_weights": [[1.0, 0.0], [1.0, 1.0]]}
 
 
-@pytest.mark.xfail(strict=True, reason="users are cast to int32")
 def test_users_beyond_int32_keep_their_number(tmp_path):
     users = [2 ** 31 - 1, 2 ** 31, 2 ** 40 + 3]
     path = write_users(tmp_path / "x", users)
@@ -299,8 +332,9 @@ def test_a_file_cut_in_a_later_record_is_an_error_when_it_is_read(tmp_path):
 
 # --- training ---------------------------------------------------------------
 
-BATCH, STEPS = 6, 7                 # an epoch of 42 instances
-USERS = list(range(1, 1 + BATCH * STEPS))
+BATCH = 3
+STEPS = 2 * input_pipeline.BATCHES_A_POOL
+USERS = list(range(1, 1 + BATCH * STEPS))       # an epoch: two pools
 
 
 @pytest.fixture(scope="module")
@@ -308,51 +342,71 @@ def train_file(tmp_path_factory):
     return write_users(tmp_path_factory.mktemp("train") / "x", USERS)
 
 
-def train(path, seed, steps=STEPS):
-    return batches(input_pipeline.make_input_fn([path], L, M, BATCH, True,
-                                                seed), steps)
+def train(path, seed, steps=STEPS, batch_size=BATCH, **options):
+    return batches(input_pipeline.make_input_fn(
+        [path], L, M, batch_size, True, seed, **options), steps)
 
 
-def test_an_epoch_holds_every_instance_exactly_once(train_file):
-    found = users_of(train(train_file, seed=1, steps=2 * STEPS))
+@pytest.mark.parametrize("bucket_by_length", [True, False])
+def test_an_epoch_holds_every_instance_exactly_once(
+        train_file, bucket_by_length):
+    found = users_of(train(train_file, seed=1, steps=2 * STEPS,
+                           bucket_by_length=bucket_by_length))
     assert sorted(found[:len(USERS)]) == USERS
     assert sorted(found[len(USERS):]) == USERS
 
 
-def test_training_never_ends_and_every_batch_is_full(tmp_path):
-    path = write_users(tmp_path / "x", USERS[:11])      # not a multiple of 6
-    found = train(path, seed=1, steps=9)
-    assert [len(batch["info"]) for batch in found] == [BATCH] * 9
-    assert set(users_of(found)) == set(USERS[:11])
+@pytest.mark.parametrize("bucket_by_length", [True, False])
+def test_training_never_ends_and_every_batch_is_full(
+        tmp_path, bucket_by_length):
+    """11 instances fill no whole number of batches of 6."""
+    path = write_users(tmp_path / "x", USERS[:11])
+    found = train(path, seed=1, batch_size=6, steps=STEPS,
+                  bucket_by_length=bucket_by_length)
+    assert [len(batch["info"]) for batch in found] == [6] * STEPS
+    epochs = 6 * STEPS // 11
+    seen = collections.Counter(users_of(found))
+    assert sorted(seen) == USERS[:11]
+    assert set(seen.values()) == {epochs, epochs + 1}
 
 
 def test_a_batch_larger_than_the_file_is_full(tmp_path):
     path = write_users(tmp_path / "x", [9, 2])
-    found = train(path, seed=1, steps=3)
-    assert [len(batch["info"]) for batch in found] == [BATCH] * 3
-    assert collections.Counter(users_of(found)) == {9: 9, 2: 9}
+    found = train(path, seed=1, batch_size=6, steps=STEPS)
+    assert [len(batch["info"]) for batch in found] == [6] * STEPS
+    assert collections.Counter(users_of(found)) == {9: 3 * STEPS, 2: 3 * STEPS}
 
 
-def test_training_instances_are_shuffled_anew_each_epoch(train_file):
-    found = users_of(train(train_file, seed=1, steps=2 * STEPS))
+@pytest.mark.parametrize("bucket_by_length", [True, False])
+def test_training_instances_are_shuffled_anew_each_epoch(
+        train_file, bucket_by_length):
+    found = users_of(train(train_file, seed=1, steps=2 * STEPS,
+                           bucket_by_length=bucket_by_length))
     assert found[:len(USERS)] != USERS
     assert found[:len(USERS)] != found[len(USERS):]
+    half = len(USERS) // 2
+    assert set(found[:half]) != set(USERS[:half])
+    assert set(found[:half]) != set(found[len(USERS):len(USERS) + half])
     neighbours = sum(b - a == 1 for a, b in zip(found, found[1:]))
     assert neighbours < len(USERS) / 3          # in file order: nearly all
 
 
 def test_instances_of_two_files_are_shuffled_together(tmp_path):
-    paths = [write_users(tmp_path / "x", USERS[:21]),
-             write_users(tmp_path / "y", USERS[21:])]
+    half = len(USERS) // 2
+    paths = [write_users(tmp_path / "x", USERS[:half]),
+             write_users(tmp_path / "y", USERS[half:])]
     found = users_of(batches(input_pipeline.make_input_fn(
         paths, L, M, BATCH, True, 1), STEPS))
     assert sorted(found) == USERS
-    assert any(user > 21 for user in found[:BATCH * 3])
+    assert half / 4 < sum(user <= half for user in found[:half]) < half * 3 / 4
 
 
-def test_the_same_seed_gives_the_same_order(train_file):
-    assert users_of(train(train_file, seed=5)) == users_of(
-        train(train_file, seed=5))
+@pytest.mark.parametrize("bucket_by_length", [True, False])
+def test_the_same_seed_gives_the_same_order(train_file, bucket_by_length):
+    first, again = (users_of(train(train_file, seed=5, steps=2 * STEPS,
+                                   bucket_by_length=bucket_by_length))
+                    for _ in range(2))
+    assert first == again
 
 
 def test_another_seed_gives_another_order(train_file):
@@ -362,21 +416,34 @@ def test_another_seed_gives_another_order(train_file):
 
 def test_training_features_belong_together(train_file):
     """Each row holds the items, masks and labels of its own user."""
-    for batch in train(train_file, seed=2):
-        for row in range(BATCH):
-            user = int(batch["info"][row, 0])
+    for batch in map(padded, train(train_file, seed=2)):
+        for row, (user,) in enumerate(batch["info"]):
             n = 1 + user % L
             items = [1 + (user + i) % 50 for i in range(n)]
-            assert batch["input_ids"][row, :n].tolist() == items[:-1] + [52]
-            assert not batch["input_ids"][row, n:].any()
-            assert batch["input_mask"][row].sum() == n
-            assert batch["input_mask"][row, :n].all()
-            assert batch["masked_lm_positions"][row].tolist() == [n - 1, 0]
-            assert batch["masked_lm_ids"][row].tolist() == [items[-1], 0]
-            assert batch["masked_lm_weights"][row].tolist() == [1.0, 0.0]
+            assert {name: values[row] for name, values in batch.items()} == {
+                "info": [user],
+                "input_ids": items[:-1] + [52] + [0] * (L - n),
+                "input_mask": [1] * n + [0] * (L - n),
+                "masked_lm_positions": [n - 1, 0],
+                "masked_lm_ids": [items[-1], 0],
+                "masked_lm_weights": [1.0, 0.0]}
 
 
-def test_training_features_are_int32_and_float32(train_file):
-    for name, value in train(train_file, seed=2, steps=1)[0].items():
-        assert value.dtype == (np.float32 if name == "masked_lm_weights"
-                               else np.int32), name
+def spread(found):
+    """Padding in the batches: the sum of (longest - own length)."""
+    lengths = [batch["input_mask"].sum(axis=1) for batch in found]
+    return sum((own.max() - own).sum() for own in lengths)
+
+
+def test_a_training_batch_holds_sequences_of_similar_length(train_file):
+    mixed = spread(train(train_file, seed=4, bucket_by_length=False))
+    similar = spread(train(train_file, seed=4))
+    assert similar < mixed / 4
+
+
+def test_batches_of_similar_length_come_in_random_order(train_file):
+    longest = [batch["input_mask"].sum(axis=1).max()
+               for batch in train(train_file, seed=4)]
+    pool = longest[:STEPS // 2]
+    assert len(set(pool)) > 2
+    assert pool != sorted(pool) and pool != sorted(pool, reverse=True)

@@ -122,6 +122,22 @@ def test_training_starts_from_init_checkpoint(dataset, trained, tmp_path):
     assert (started == tf.train.load_variable(checkpoint, name)).all()
 
 
+def test_training_with_every_switch_thrown(dataset, tmp_path):
+    status, output, errors = command("run.py", *run_flags(
+        dataset, tmp_path, do_train=True, do_eval=True, num_train_steps=3,
+        bucket_by_length=False, num_sampled=20, mixed_precision=True))
+    assert status == 0, errors
+    assert PUBLISHED_LINE.match(output.splitlines()[0])
+
+
+def test_training_with_xla(dataset, tmp_path):
+    status, output, errors = command("run.py", *run_flags(
+        dataset, tmp_path, do_train=True, do_eval=True, num_train_steps=3,
+        xla=True))
+    assert status == 0, errors
+    assert PUBLISHED_LINE.match(output.splitlines()[0])
+
+
 def test_a_larger_num_train_steps_trains_on(dataset, trained, tmp_path):
     shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
     status, _, errors = command("run.py", *run_flags(
@@ -185,7 +201,7 @@ def assert_refused(dataset, folder, *parts, **changes):
     """The checks raise one ValueError that has all the parts, write nothing."""
     values = dict(
         do_train=True, do_eval=True, init_checkpoint=None, attention_form=None,
-        protocols=list(evaluation.PROTOCOLS))
+        protocols=list(evaluation.PROTOCOLS), num_sampled=0)
     values.update(flag.lstrip("-").split("=", 1) for flag in run_flags(
         dataset, folder / "model"))
     values.update(max_seq_length=LENGTH, max_predictions_per_seq=MASKED)
@@ -264,6 +280,10 @@ def test_a_pickle_with_a_foreign_class(dataset, tmp_path):
 def test_an_unknown_protocol(dataset, tmp_path):
     assert_refused(dataset, tmp_path, "'popular'", "seed, paper, uniform, full",
                    protocols=["seed", "popular"])
+
+
+def test_more_samples_than_items(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "--num_sampled=143", num_sampled=143)
 
 
 def test_evaluation_without_a_checkpoint(dataset, tmp_path):

@@ -107,14 +107,13 @@ def test_a_long_malformed_line_is_quoted_in_part(tmp_path):
     assert len(str(error.value)) < 300 + len(path)
 
 
-@pytest.mark.xfail(strict=True, reason="the interpreter's own limit of digits "
-                   "is reported, without place")
 def test_a_number_of_thousands_of_digits_is_an_error_with_its_place(tmp_path):
     path = write(tmp_path / "toy.txt", b"5 6\n5 " + b"9" * 5000 + b"\n")
     with pytest.raises(ValueError) as error:
         util.read_sequences(path)
     assert path + ":2:" in str(error.value)
-    assert "999" in str(error.value)
+    assert "'999" in str(error.value)
+    assert len(str(error.value)) < 300 + len(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b" \t\r\n"])
@@ -145,7 +144,8 @@ def test_any_pairs_are_grouped_as_a_plain_dict_groups_them(
     assert as_lists(util.read_sequences(path)) == list(expected.items())
 
 
-LINE = re.compile(br"[ \t\r\v\f]*([0-9]+)[ \t\r\v\f]+([0-9]+)[ \t\r\v\f]*\Z")
+LINE = re.compile(br"[ \t\r\v\f]*([0-9]{1,19})[ \t\r\v\f]+([0-9]{1,19})"
+                  br"[ \t\r\v\f]*\Z")
 
 
 def is_well_formed(content):
@@ -382,8 +382,6 @@ def test_what_is_no_pickle_is_a_value_error_with_the_name(tmp_path, content):
     assert str(error.value).startswith(path + ": ")
 
 
-@pytest.mark.xfail(strict=True, reason="errors of these kinds are passed on "
-                   "without the file's name")
 @pytest.mark.parametrize("content", [
     b"\x80\x63.",                       # protocol 99
     b"I12 drummers\n.",                 # text that starts as an opcode does
