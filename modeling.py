@@ -146,7 +146,10 @@ class BertConfig(object):
 
 def get_shape_list(tensor):
     """The shape as a list: ints where static, int32 scalar tensors elsewhere."""
-    static, dynamic = tensor.shape.as_list(), tf.shape(tensor)
+    static = tensor.shape.as_list()
+    if None not in static:
+        return static
+    dynamic = tf.shape(tensor)
     return [dynamic[i] if size is None else size
             for i, size in enumerate(static)]
 

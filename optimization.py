@@ -116,7 +116,8 @@ def create_train_op(loss, init_lr, num_train_steps, num_warmup_steps,
             optimizer)
     grads, variables = zip(*optimizer.compute_gradients(loss))
     # A sparse gradient may name a row twice; its norm counts the sum.
-    grads = [tf.convert_to_tensor(grad) for grad in grads]
+    grads = [None if grad is None else tf.convert_to_tensor(grad)
+             for grad in grads]
     grads, _ = tf.clip_by_global_norm(grads, clip_norm)
     train_op = optimizer.apply_gradients(
         list(zip(grads, variables)), global_step=global_step)

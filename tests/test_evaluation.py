@@ -369,9 +369,15 @@ def test_fewer_than_100_items_are_an_error_that_names_user_and_count(protocol):
 def test_popularity_counts_interactions_but_the_test_items():
     """Ids 1, 2, 3, 4 are counted 1, 2, 0, 1 times; 1 comes before 4 by id."""
     scores = evaluation.popularity_scores(
-        [np.array([2, 2, 1]), np.array([1, 4, 3]), np.array([3])], 4)
+        [np.array([2, 2, 1]), np.array([1, 4, 3])], 4)
     assert len(scores) == 5
     assert sorted([1, 2, 3, 4], key=lambda item: -scores[item]) == [2, 1, 4, 3]
+
+
+def test_popularity_counts_all_of_a_user_too_short_for_a_test_item():
+    scores = evaluation.popularity_scores(
+        [np.array([2, 2, 1]), np.array([3, 1]), np.array([3])], 3)
+    assert sorted([1, 2, 3], key=lambda item: -scores[item]) == [2, 3, 1]
 
 
 def test_popularity_scores_are_all_distinct():

@@ -296,8 +296,6 @@ def test_train_op_uses_the_global_step_that_is_there():
         assert names() == ["global_step", "w", "w/adam_m", "w/adam_v"]
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError,
-                   reason="create_train_op converts a gradient of None")
 def test_train_op_leaves_variables_without_a_gradient_alone():
     with tf.Graph().as_default(), tf.Session() as session:
         unused = variable("unused", [2.0])
