@@ -23,6 +23,8 @@ import tensorflow.compat.v1 as tf
 ATTENTION_FORMS = ("self", "cross", "cross_published", "cross_difference",
                    "cross_gram")
 LAYER_NORM_EPSILON = 1e-12
+CHUNK_SCORES = 2 ** 24  # scores that the training loss holds at a time: 64 MiB
+MIN_CHUNK = 256         # positions at a time, however large the vocabulary
 PADDED_KEY = -10000.0  # added to the logits of padded keys
 
 
@@ -563,19 +565,86 @@ def masked_item_loss(config, rows, embedding_table, label_ids, label_weights):
     """
     hidden, labels, weights = _real_positions(rows, label_ids, label_weights)
     hidden, bias = _transform(config, hidden)
-    # The bias rides in the product, as a column that meets a 1: adding it to
-    # [K, V] afterwards, and its gradient, would each be a pass over memory.
-    logits = tf.matmul(
-        tf.concat([hidden, tf.ones_like(hidden[:, :1])], axis=1),
-        tf.concat([embedding_table, bias[:, tf.newaxis]], axis=1),
-        transpose_b=True)
-    # ce = logsumexp(scores) - score of the label, which is had without going
-    # through [K, V] again; faster than the fused sparse cross-entropy op.
-    label_scores = tf.reduce_sum(
-        hidden * tf.gather(embedding_table, labels), axis=1
-    ) + tf.gather(bias, labels)
-    losses = tf.reduce_logsumexp(logits, axis=1) - label_scores
+    logits = tf.nn.bias_add(
+        tf.matmul(hidden, embedding_table, transpose_b=True), bias)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=labels, logits=logits)
     return _weighted_mean(losses, weights), losses, logits, labels, weights
+
+
+def chunked_item_loss(config, rows, embedding_table, label_ids, label_weights):
+    """`masked_item_loss` for training: [K, V] never exists as a whole.
+
+    A few hundred positions at a time are scored and their part of the loss
+    and of its gradient added up, so memory does not grow with K * V, and the
+    scores stay in the processor's cache. The result is the same.
+
+    Args: as `masked_item_loss`.
+
+    Returns:
+        loss, float32 scalar; it can be differentiated once.
+    """
+    hidden, labels, weights = _real_positions(rows, label_ids, label_weights)
+    hidden, bias = _transform(config, hidden)
+    # The bias rides in the product, as a column that meets a 1: adding it to
+    # the scores, and its gradient, would each be a pass over memory.
+    hidden = tf.concat([hidden, tf.ones_like(hidden[:, :1])], axis=1)
+    table = tf.concat([embedding_table, bias[:, tf.newaxis]], axis=1)
+    shares = weights / (tf.reduce_sum(weights) + 1e-5)
+    return _chunked_cross_entropy(hidden, table, labels, shares)
+
+
+@tf.custom_gradient
+def _chunked_cross_entropy(hidden, table, labels, shares):
+    """sum share * ce, with its gradients made in the same pass.
+
+    With scores s = hidden table^T, p = softmax(s) and y the label's one-hot
+    row: ce = logsumexp(s) - s_y, and d ce / d s = p - y.
+
+    Args:
+        hidden: float32 [K, H + 1].
+        table: float32 [V, H + 1].
+        labels: int32 [K].
+        shares: float32 [K], what each position counts; not differentiated.
+
+    Returns:
+        (float32 scalar, gradient function).
+    """
+    vocab_size, width = table.shape.as_list()
+    chunk = max(MIN_CHUNK, CHUNK_SCORES // vocab_size)
+    count = tf.shape(hidden)[0]
+
+    def add_chunk(start, loss, hidden_grads, table_grad):
+        end = tf.minimum(start + chunk, count)
+        x, label = hidden[start:end], labels[start:end]
+        share = shares[start:end, tf.newaxis]                   # [chunk, 1]
+        label_rows = tf.gather(table, label)                    # y table
+        scores = tf.matmul(x, table, transpose_b=True)          # [chunk, V]
+        top = tf.reduce_max(scores, axis=1, keepdims=True)
+        exps = tf.exp(scores - top)
+        total = tf.reduce_sum(exps, axis=1, keepdims=True)
+        losses = tf.log(total) + top - tf.reduce_sum(
+            x * label_rows, axis=1, keepdims=True)
+        scaled = share / total                                  # p = exps / total
+        hidden_grad = tf.matmul(exps, table) * scaled - share * label_rows
+        table_grad += tf.matmul(exps, x * scaled, transpose_a=True)
+        table_grad -= tf.math.unsorted_segment_sum(share * x, label, vocab_size)
+        return (end, loss + tf.reduce_sum(share * losses),
+                hidden_grads.write(start // chunk, hidden_grad), table_grad)
+
+    hidden_grads = tf.TensorArray(
+        tf.float32, size=(count + chunk - 1) // chunk, infer_shape=False,
+        element_shape=[None, width])
+    _, loss, hidden_grads, table_grad = tf.while_loop(
+        lambda start, *_: start < count, add_chunk,
+        (0, 0.0, hidden_grads, tf.zeros_like(table)), back_prop=False,
+        parallel_iterations=1)
+    hidden_grad = hidden_grads.concat()
+
+    def gradients(upstream):
+        return upstream * hidden_grad, upstream * table_grad, None, None
+
+    return loss, gradients
 
 
 def sampled_item_loss(config, rows, embedding_table, label_ids, label_weights,

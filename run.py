@@ -242,12 +242,9 @@ def build_model_fn(config, args):
             output_positions=masked["masked_lm_positions"])
         head = (config, model.get_rows_output(), model.get_embedding_table(),
                 masked["masked_lm_ids"], masked["masked_lm_weights"])
-        if is_training and args.num_sampled:
-            loss = modeling.sampled_item_loss(*head, args.num_sampled)
-        else:
-            loss, losses, logits, ids, weights = modeling.masked_item_loss(
-                *head)
         if is_training:
+            loss = (modeling.sampled_item_loss(*head, args.num_sampled)
+                    if args.num_sampled else modeling.chunked_item_loss(*head))
             if args.init_checkpoint:
                 _init_from_checkpoint(args.init_checkpoint)
             train_op, rate = optimization.create_train_op(
@@ -256,6 +253,7 @@ def build_model_fn(config, args):
             tf.summary.scalar("learning_rate", rate)
             return tf.estimator.EstimatorSpec(mode, loss=loss,
                                               train_op=train_op)
+        loss, losses, logits, ids, weights = modeling.masked_item_loss(*head)
         for tensor in (features["info"][:, 0], features["input_ids"],
                        masked["masked_lm_ids"][:, 0], logits):
             tf.add_to_collection(RankingHook.COLLECTION, tensor)
