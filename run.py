@@ -74,8 +74,9 @@ def define_flags():
     flags.DEFINE_integer("random_seed", 12345,
                          "Of initialisation, dropout and shuffling.",
                          lower_bound=0, upper_bound=2 ** 31 - 1)
-    flags.DEFINE_bool("bucket_by_length", True,
-                      "Training batches hold sequences of similar length.")
+    flags.DEFINE_bool("bucket_by_length", False,
+                      "Training batches hold sequences of similar length: "
+                      "faster steps, but the model may need more of them.")
     flags.DEFINE_integer("num_sampled", 0,
                          "Train on a softmax over this many sampled items, "
                          "for catalogues whose full softmax does not fit; 0: "

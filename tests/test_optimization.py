@@ -6,6 +6,12 @@ import tensorflow.compat.v1 as tf
 
 import optimization
 
+# Two processors for the replicas, said before TensorFlow looks: while the
+# tests are collected.
+tf.config.experimental.set_virtual_device_configuration(
+    tf.config.experimental.list_physical_devices("CPU")[0],
+    [tf.config.experimental.VirtualDeviceConfiguration()] * 2)
+
 BETA_1, BETA_2, EPSILON, DECAY, CLIP = 0.9, 0.999, 1e-6, 0.01, 5.0
 
 

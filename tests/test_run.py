@@ -125,7 +125,7 @@ def test_training_starts_from_init_checkpoint(dataset, trained, tmp_path):
 def test_training_with_every_switch_thrown(dataset, tmp_path):
     status, output, errors = command("run.py", *run_flags(
         dataset, tmp_path, do_train=True, do_eval=True, num_train_steps=3,
-        bucket_by_length=False, num_sampled=20, mixed_precision=True))
+        bucket_by_length=True, num_sampled=20, mixed_precision=True))
     assert status == 0, errors
     assert PUBLISHED_LINE.match(output.splitlines()[0])
 
