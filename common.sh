@@ -37,9 +37,9 @@ choose_python() {
     fi
     [ -z "$version" ] || found="$found $version"
   done
-  if command -v uv >/dev/null 2>&1 && uv python install 3.11 >&2; then
-    PYTHON=$(uv python find 3.11)
-    return
+  if command -v uv >/dev/null 2>&1; then
+    PYTHON=$(uv python find 3.11 2>/dev/null) && return
+    uv python install 3.11 >&2 && PYTHON=$(uv python find 3.11) && return
   fi
   fail "found Python${found:- nowhere on the PATH}; this project runs on $SUPPORTED: set PYTHON= to one of them, or install uv, which provides 3.11"
 }

@@ -38,7 +38,7 @@ Options = collections.namedtuple(
 
 def define_flags():
     """Defines this command's flags. Only `__main__` calls it."""
-    flags.DEFINE_string("dataset_name", None, "Reads <data_dir><dataset_name>.txt.")
+    flags.DEFINE_string("dataset_name", "ml-1m", "Reads <data_dir><dataset_name>.txt.")
     flags.DEFINE_string("data_dir", "./data/", "Folder of input and outputs.")
     flags.DEFINE_string("signature", "default",
                         "Put between the dataset's name and the endings.")
@@ -63,7 +63,6 @@ def define_flags():
     flags.DEFINE_integer("random_seed", 12345,
                          "The same seed writes the same bytes.",
                          lower_bound=0, upper_bound=2 ** 32 - 1)
-    flags.mark_flag_as_required("dataset_name")
 
 
 # --- windows ----------------------------------------------------------------

@@ -3,7 +3,6 @@
 import tensorflow.compat.v1 as tf
 
 SHUFFLE_BUFFER = 100000   # instances; about 130 MB of ML-1M's
-BATCHES_A_POOL = 16       # batches that are sorted by length together
 PARSE_THREADS = 2
 ID_FEATURES = ("input_ids", "input_mask", "masked_lm_positions",
                "masked_lm_ids")
@@ -118,7 +117,7 @@ def check_record_lengths(paths, max_seq_length, max_predictions_per_seq):
 
 
 def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,
-                  is_training, seed=None, bucket_by_length=True, trim=True):
+                  is_training, seed=None, trim=True):
     """The Estimator's `input_fn`.
 
     In training, instances are shuffled through a buffer, each is seen once
@@ -131,8 +130,6 @@ def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,
         batch_size: int, B.
         is_training: bool.
         seed: int, of the shuffle; used in training alone.
-        bucket_by_length: bool; training batches hold sequences of similar
-            length, the batches in random order.
         trim: bool; cut the padding that a whole batch shares. It changes no
             result but cross_gram's, whose scores read padded positions.
 
@@ -152,37 +149,13 @@ def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,
         dataset = tf.data.TFRecordDataset(paths)
         if is_training:
             dataset = dataset.shuffle(SHUFFLE_BUFFER, seed=seed).repeat()
-        pooled = is_training and bucket_by_length
-        dataset = dataset.batch(
-            batch_size * (BATCHES_A_POOL if pooled else 1))
+        dataset = dataset.batch(batch_size)
         dataset = dataset.map(parse, num_parallel_calls=PARSE_THREADS)
-        if pooled:
-            dataset = dataset.flat_map(
-                lambda pool: _similar_lengths(pool, batch_size, seed))
         if trim:
             dataset = dataset.map(_trim)
         return dataset.prefetch(2).with_options(_without_autotuning())
 
     return input_fn
-
-
-def _similar_lengths(pool, batch_size, seed):
-    """Splits a pool of instances into batches of similar length, shuffled.
-
-    Args:
-        pool: dict, name -> [BATCHES_A_POOL * B, length] tensor.
-        batch_size: int, B.
-        seed: int.
-
-    Returns:
-        tf.data.Dataset of dicts, name -> [B, length] tensor.
-    """
-    lengths = tf.reduce_sum(pool["input_mask"], axis=1)
-    batches = tf.reshape(tf.argsort(lengths, stable=True), [-1, batch_size])
-    batches = tf.random.shuffle(batches, seed=seed)
-    return tf.data.Dataset.from_tensor_slices(batches).map(
-        lambda rows: {name: tf.gather(value, rows)
-                      for name, value in pool.items()})
 
 
 def _trim(features):

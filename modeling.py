@@ -519,6 +519,46 @@ class BertModel(object):
         return self._embedding_table
 
 
+def encode_masked_rows(config, is_training, features, groups=1):
+    """Encodes a batch and reads its masked positions.
+
+    With several groups the batch is sorted by length and encoded in as many
+    parts, each cut to its own longest sequence: less padding is computed, and
+    the batch, its loss and its gradient stay what they were. Not for
+    cross_gram, whose scores read padded positions.
+
+    Args:
+        config: BertConfig.
+        is_training: bool.
+        features: dict of int32 [B, L] and [B, M] tensors, weights float32.
+        groups: int, at most B.
+
+    Returns:
+        (rows, float32 [B, M, H]; embedding table, float32 [V, H];
+         label ids, int32 [B, M]; label weights, float32 [B, M]), the
+        sequences in order of length when there are several groups.
+    """
+    lengths = tf.reduce_sum(features["input_mask"], axis=1)
+    if groups > 1:
+        order = tf.argsort(lengths, stable=True)
+        lengths = tf.gather(lengths, order)
+        features = {name: tf.gather(value, order)
+                    for name, value in features.items()}
+    batch, rows = tf.shape(lengths)[0], []
+    for group in range(groups):
+        part = slice(group * batch // groups, (group + 1) * batch // groups)
+        longest = (slice(None) if groups == 1
+                   else slice(tf.reduce_max(lengths[part])))
+        with tf.variable_scope(tf.get_variable_scope(), reuse=group > 0):
+            model = BertModel(
+                config, is_training, features["input_ids"][part, longest],
+                features["input_mask"][part, longest], scope="bert",
+                output_positions=features["masked_lm_positions"][part])
+        rows.append(model.get_rows_output())
+    return (tf.concat(rows, axis=0), model.get_embedding_table(),
+            features["masked_lm_ids"], features["masked_lm_weights"])
+
+
 # --- masked-item head -------------------------------------------------------
 
 def _transform(config, hidden):

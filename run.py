@@ -29,6 +29,7 @@ import optimization  # noqa: E402
 CONFIG_FILE = "bert_config.json"      # in the model directory
 RESULTS_FILE = "eval_results.txt"     # in the model directory
 SUMMARY_STEPS = 100
+LENGTH_GROUPS = 4                     # a training batch is encoded in
 # Keys that may change between two runs on one checkpoint.
 FREE_CONFIG_KEYS = ("hidden_dropout_prob", "attention_probs_dropout_prob",
                     "initializer_range")
@@ -74,9 +75,9 @@ def define_flags():
     flags.DEFINE_integer("random_seed", 12345,
                          "Of initialisation, dropout and shuffling.",
                          lower_bound=0, upper_bound=2 ** 31 - 1)
-    flags.DEFINE_bool("bucket_by_length", False,
-                      "Training batches hold sequences of similar length: "
-                      "faster steps, but the model may need more of them.")
+    flags.DEFINE_bool("bucket_by_length", True,
+                      "Encode the sequences of a training batch in groups of "
+                      "similar length; only the time changes.")
     flags.DEFINE_integer("num_sampled", 0,
                          "Train on a softmax over this many sampled items, "
                          "for catalogues whose full softmax does not fit; 0: "
@@ -234,15 +235,16 @@ def build_model_fn(config, args):
     def model_fn(features, labels, mode):
         del labels  # they are among the features
         is_training = mode == tf.estimator.ModeKeys.TRAIN
-        # A test sequence has one masked position, its last item's.
-        masked = {name: features[name] if is_training else features[name][:, :1]
-                  for name in ("masked_lm_positions", "masked_lm_ids",
-                               "masked_lm_weights")}
-        model = modeling.BertModel(
-            config, is_training, features["input_ids"], features["input_mask"],
-            output_positions=masked["masked_lm_positions"])
-        head = (config, model.get_rows_output(), model.get_embedding_table(),
-                masked["masked_lm_ids"], masked["masked_lm_weights"])
+        groups = 1
+        if is_training:
+            if args.bucket_by_length and _may_trim(config):
+                groups = min(LENGTH_GROUPS, args.batch_size)
+        else:  # a test sequence has one masked position, its last item's
+            features = dict(features, **{
+                name: features[name][:, :1] for name in features
+                if name.startswith("masked_lm")})
+        head = (config,) + modeling.encode_masked_rows(
+            config, is_training, features, groups)
         if is_training:
             loss = (modeling.sampled_item_loss(*head, args.num_sampled)
                     if args.num_sampled else modeling.chunked_item_loss(*head))
@@ -256,7 +258,7 @@ def build_model_fn(config, args):
                                               train_op=train_op)
         loss, losses, logits, ids, weights = modeling.masked_item_loss(*head)
         for tensor in (features["info"][:, 0], features["input_ids"],
-                       masked["masked_lm_ids"][:, 0], logits):
+                       features["masked_lm_ids"][:, 0], logits):
             tf.add_to_collection(RankingHook.COLLECTION, tensor)
         best = tf.argmax(logits, axis=-1, output_type=tf.int32)
         return tf.estimator.EstimatorSpec(mode, loss=loss, eval_metric_ops={
@@ -371,7 +373,7 @@ def train(estimator, job):
     input_fn = input_pipeline.make_input_fn(
         job.train_files, args.max_seq_length, args.max_predictions_per_seq,
         args.batch_size, is_training=True, seed=args.random_seed + start,
-        bucket_by_length=args.bucket_by_length, trim=_may_trim(job.config))
+        trim=_may_trim(job.config))
     with util.one_line_errors("run.py",
                               tf.train.NanLossDuringTrainingError):
         estimator.train(input_fn, max_steps=args.num_train_steps,

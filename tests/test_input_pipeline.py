@@ -333,8 +333,8 @@ def test_a_file_cut_in_a_later_record_is_an_error_when_it_is_read(tmp_path):
 # --- training ---------------------------------------------------------------
 
 BATCH = 3
-STEPS = 2 * input_pipeline.BATCHES_A_POOL
-USERS = list(range(1, 1 + BATCH * STEPS))       # an epoch: two pools
+STEPS = 32
+USERS = list(range(1, 1 + BATCH * STEPS))       # an epoch
 
 
 @pytest.fixture(scope="module")
@@ -347,22 +347,16 @@ def train(path, seed, steps=STEPS, batch_size=BATCH, **options):
         [path], L, M, batch_size, True, seed, **options), steps)
 
 
-@pytest.mark.parametrize("bucket_by_length", [True, False])
-def test_an_epoch_holds_every_instance_exactly_once(
-        train_file, bucket_by_length):
-    found = users_of(train(train_file, seed=1, steps=2 * STEPS,
-                           bucket_by_length=bucket_by_length))
+def test_an_epoch_holds_every_instance_exactly_once(train_file):
+    found = users_of(train(train_file, seed=1, steps=2 * STEPS))
     assert sorted(found[:len(USERS)]) == USERS
     assert sorted(found[len(USERS):]) == USERS
 
 
-@pytest.mark.parametrize("bucket_by_length", [True, False])
-def test_training_never_ends_and_every_batch_is_full(
-        tmp_path, bucket_by_length):
+def test_training_never_ends_and_every_batch_is_full(tmp_path):
     """11 instances fill no whole number of batches of 6."""
     path = write_users(tmp_path / "x", USERS[:11])
-    found = train(path, seed=1, batch_size=6, steps=STEPS,
-                  bucket_by_length=bucket_by_length)
+    found = train(path, seed=1, batch_size=6, steps=STEPS)
     assert [len(batch["info"]) for batch in found] == [6] * STEPS
     epochs = 6 * STEPS // 11
     seen = collections.Counter(users_of(found))
@@ -377,11 +371,8 @@ def test_a_batch_larger_than_the_file_is_full(tmp_path):
     assert collections.Counter(users_of(found)) == {9: 3 * STEPS, 2: 3 * STEPS}
 
 
-@pytest.mark.parametrize("bucket_by_length", [True, False])
-def test_training_instances_are_shuffled_anew_each_epoch(
-        train_file, bucket_by_length):
-    found = users_of(train(train_file, seed=1, steps=2 * STEPS,
-                           bucket_by_length=bucket_by_length))
+def test_training_instances_are_shuffled_anew_each_epoch(train_file):
+    found = users_of(train(train_file, seed=1, steps=2 * STEPS))
     assert found[:len(USERS)] != USERS
     assert found[:len(USERS)] != found[len(USERS):]
     half = len(USERS) // 2
@@ -401,10 +392,8 @@ def test_instances_of_two_files_are_shuffled_together(tmp_path):
     assert half / 4 < sum(user <= half for user in found[:half]) < half * 3 / 4
 
 
-@pytest.mark.parametrize("bucket_by_length", [True, False])
-def test_the_same_seed_gives_the_same_order(train_file, bucket_by_length):
-    first, again = (users_of(train(train_file, seed=5, steps=2 * STEPS,
-                                   bucket_by_length=bucket_by_length))
+def test_the_same_seed_gives_the_same_order(train_file):
+    first, again = (users_of(train(train_file, seed=5, steps=2 * STEPS))
                     for _ in range(2))
     assert first == again
 
@@ -427,23 +416,3 @@ def test_training_features_belong_together(train_file):
                 "masked_lm_positions": [n - 1, 0],
                 "masked_lm_ids": [items[-1], 0],
                 "masked_lm_weights": [1.0, 0.0]}
-
-
-def spread(found):
-    """Padding in the batches: the sum of (longest - own length)."""
-    lengths = [batch["input_mask"].sum(axis=1) for batch in found]
-    return sum((own.max() - own).sum() for own in lengths)
-
-
-def test_a_training_batch_holds_sequences_of_similar_length(train_file):
-    mixed = spread(train(train_file, seed=4, bucket_by_length=False))
-    similar = spread(train(train_file, seed=4))
-    assert similar < mixed / 4
-
-
-def test_batches_of_similar_length_come_in_random_order(train_file):
-    longest = [batch["input_mask"].sum(axis=1).max()
-               for batch in train(train_file, seed=4)]
-    pool = longest[:STEPS // 2]
-    assert len(set(pool)) > 2
-    assert pool != sorted(pool) and pool != sorted(pool, reverse=True)

@@ -37,22 +37,14 @@ def make_batch():
         "masked_lm_weights": weights}
 
 
-def fast_loss(config, features):
-    model = modeling.BertModel(
-        config, False, features["input_ids"], features["input_mask"],
-        output_positions=features["masked_lm_positions"])
-    return modeling.chunked_item_loss(
-        config, model.get_rows_output(), model.get_embedding_table(),
-        features["masked_lm_ids"], features["masked_lm_weights"])
+def fast_loss(config, features, groups=1):
+    return modeling.chunked_item_loss(config, *modeling.encode_masked_rows(
+        config, False, features, groups))
 
 
 def full_loss(config, features):
-    model = modeling.BertModel(
-        config, False, features["input_ids"], features["input_mask"],
-        output_positions=features["masked_lm_positions"])
-    return modeling.masked_item_loss(
-        config, model.get_rows_output(), model.get_embedding_table(),
-        features["masked_lm_ids"], features["masked_lm_weights"])[0]
+    return modeling.masked_item_loss(config, *modeling.encode_masked_rows(
+        config, False, features))[0]
 
 
 def loss_and_gradients(build, config, values):
@@ -84,6 +76,15 @@ def test_loss_and_every_gradient_agree_with_the_plain_graph(form, monkeypatch):
     plain = loss_and_gradients(
         lambda c, f: plain_graph.loss(c, False, f), config, values)
     assert_same(loss_and_gradients(fast_loss, config, values), plain)
+
+
+@pytest.mark.parametrize("groups", [2, 4, B])
+def test_encoding_in_groups_of_similar_length_changes_nothing(groups):
+    config, values = make_config("cross_published"), {}
+    plain = loss_and_gradients(
+        lambda c, f: plain_graph.loss(c, False, f), config, values)
+    assert_same(loss_and_gradients(
+        lambda c, f: fast_loss(c, f, groups), config, values), plain)
 
 
 @pytest.mark.parametrize("chunk", [1, 10 ** 6])

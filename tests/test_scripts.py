@@ -61,10 +61,15 @@ def test_else_the_first_supported_one_that_answers(machine):
     assert machine.run(CHOOSE)[:2] == (0, ["python3.7"])
 
 
-def test_else_uv_provides_one(machine):
+def test_else_uv_provides_one(machine, tmp_path):
     machine.add_python("python3", "3.13")
-    machine.add("uv", '[ "$2" = find ] && echo /somewhere/python3.11; exit 0')
+    machine.add("uv", '[ "$2" = find ] && echo /somewhere/python3.11')
     assert machine.run(CHOOSE)[:2] == (0, ["/somewhere/python3.11"])
+    machine.add("uv", 'if [ "$2" = install ]; then echo > "$LOG"; '
+                      'elif [ -e "$LOG" ]; then echo /new/python3.11; '
+                      'else exit 2; fi')
+    assert machine.run(CHOOSE, LOG=str(tmp_path / "installed"))[:2] == (
+        0, ["/new/python3.11"])
 
 
 def test_else_one_line_says_what_was_found_and_what_works(machine):
