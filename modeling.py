@@ -12,7 +12,6 @@ Scalar dimensions, wherever a comment gives a shape:
 """
 
 import collections
-import copy
 import json
 import math
 import numbers
@@ -136,7 +135,7 @@ class BertConfig(object):
 
     def to_dict(self):
         """dict, key -> value; a vocab_size that is not known yet is left out."""
-        return {key: value for key, value in copy.copy(self.__dict__).items()
+        return {key: value for key, value in self.__dict__.items()
                 if value is not None}
 
     def to_json_string(self):
