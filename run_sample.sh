@@ -10,7 +10,7 @@ masked_lm_prob=${masked_lm_prob:-0.2}
 max_predictions_per_seq=${max_predictions_per_seq:-10}
 prop_sliding_window=${prop_sliding_window:-0.5}
 dim=${dim:-64}
-num_train_steps=${num_train_steps:-700}
+num_train_steps=${num_train_steps:-900}
 learning_rate=${learning_rate:-1e-3}
 
 source ./common.sh
