@@ -17,7 +17,6 @@ from absl import flags
 
 import evaluation
 import util
-import vocab
 
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
@@ -194,14 +193,14 @@ def check_job(args):
     train_files = test_files = ()
     if args.vocab_filename or args.do_eval:
         words = util.load_pickle(_required_file(args, "vocab_filename"),
-                                 vocab.FreqVocab)
+                                 "FreqVocab")
     config = load_config(args, words)
     if args.do_train:
         train_files = _check_records(args, "train_input_file")
     if args.do_eval:
         test_files = _check_records(args, "test_input_file")
         user_history = util.load_pickle(
-            _required_file(args, "user_history_filename"), dict)
+            _required_file(args, "user_history_filename"), "dict")
 
     if args.num_sampled >= config.vocab_size - 1:
         raise ValueError("--num_sampled=%d is not below the %d items and "

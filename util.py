@@ -196,7 +196,7 @@ def load_pickle(path, expected_type):
 
     Args:
         path: str, the file's name.
-        expected_type: the class that the object must be an instance of.
+        expected_type: str, the name of the class that the object must have.
 
     Returns:
         The object.
@@ -213,10 +213,10 @@ def load_pickle(path, expected_type):
     except Exception as error:  # a damaged pickle may raise anything
         raise ValueError("%s: not loaded: %s; generate the file again with "
                          "gen_data_fin.py" % (path, error or "it ends early"))
-    if not isinstance(loaded, expected_type):
+    found = type(loaded).__name__
+    if found != expected_type:
         raise ValueError("%s: holds a %s where a %s is needed; check the file "
-                         "name" % (path, type(loaded).__name__,
-                                   expected_type.__name__))
+                         "name" % (path, found, expected_type))
     return loaded
 
 

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 import gen_data_fin
 import util
-import vocab
 
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
@@ -444,7 +443,7 @@ def test_a_test_item_is_in_no_training_instance(tmp_path):
     target = str(tmp_path / "toy")
     gen_data_fin.generate(str(tmp_path / "toy.txt"), target,
                           options(mask_prob=1.0), 1)
-    words = util.load_pickle(target + ".vocab", vocab.FreqVocab)
+    words = util.load_pickle(target + ".vocab", "FreqVocab")
     held_out = set(words.convert_tokens_to_ids(
         ["item_%d" % (100 + user) for user in range(1, 8)]))
     trained = set()
@@ -498,9 +497,9 @@ def test_vocabulary_and_history_are_pickles_of_protocol_2(toy):
 
 def test_the_outputs_can_be_read_back_through_the_guard(toy):
     target = os.path.join(toy.folder, "toy-x")
-    words = util.load_pickle(target + ".vocab", vocab.FreqVocab)
+    words = util.load_pickle(target + ".vocab", "FreqVocab")
     assert words.get_vocab_size() == toy.words.item_count + 4
-    assert len(util.load_pickle(target + ".his", dict)) == len(LENGTHS)
+    assert len(util.load_pickle(target + ".his", "dict")) == len(LENGTHS)
 
 
 def test_nothing_but_the_four_files_is_written(toy):
