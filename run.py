@@ -79,8 +79,8 @@ def define_flags():
                       "similar length; only the time changes.")
     flags.DEFINE_integer("num_sampled", 0,
                          "Train on a softmax over this many sampled items, "
-                         "for catalogues whose full softmax does not fit; 0: "
-                         "the full one.", lower_bound=0)
+                         "for catalogues whose full softmax takes too long; "
+                         "0: the full one.", lower_bound=0)
     flags.DEFINE_bool("xla", False, "Compile the graph with XLA.")
     flags.DEFINE_bool("mixed_precision", False,
                       "Let a GPU compute in float16 where that is safe.")
