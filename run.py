@@ -126,7 +126,10 @@ def load_config(args, words):
     Raises:
         ValueError: what does not fit, with the value and the remedy.
     """
-    path = _required_file(args, "bert_config_file")
+    path = args.bert_config_file
+    if not os.path.isfile(path):
+        raise ValueError("--bert_config_file: no file %s; the models are in "
+                         "bert_train/" % path)
     config = modeling.BertConfig.from_json_file(path)
     if args.attention_form:
         config.attention_form = args.attention_form
