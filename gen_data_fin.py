@@ -28,7 +28,7 @@ import tensorflow.compat.v1 as tf  # noqa: E402
 
 import input_pipeline  # noqa: E402
 
-CHUNK = 512               # instances a task of a worker process
+CHUNK = 512               # instances that share a generator, a worker's task
 PICKLE_PROTOCOL = 2       # the published files' protocol
 
 Options = collections.namedtuple(
@@ -144,16 +144,18 @@ def mask_last(window, mask_id):
 # --- instances --------------------------------------------------------------
 
 class TrainingInstances(object):
-    """Every training instance of a dataset, made on demand from its number.
+    """Every training instance of a dataset in shuffled order, made on demand.
 
-    Numbers below dupe_factor * W are (duplicate, window) pairs, each with a
-    generator of its own seeded by (random_seed, duplicate, window); the rest
-    are the windows with only their last item masked. So any process can make
-    any instance, in any order, and nothing is held but the ids.
+    Instances are numbered: below dupe_factor * W a number is a (duplicate,
+    window) pair, the rest are the windows with only their last item masked.
+    A seeded permutation of the numbers is cut into chunks, and each chunk has
+    a generator of its own, seeded by (random_seed, chunk). So any process can
+    make any chunk, and nothing is held but the ids and the permutation.
 
     Attributes:
         windows: int64 array [W, 3] of (user, start in `ids`, items).
         one_item_windows: int, windows without a last-item instance.
+        chunks: int.
     """
 
     def __init__(self, sequences, mask_id, item_count, options):
@@ -172,30 +174,27 @@ class TrainingInstances(object):
         self._with_last = np.flatnonzero(self.windows[:, 2] >= 2)
         self.one_item_windows = len(self.windows) - len(self._with_last)
         self._masked = options.dupe_factor * len(self.windows)
+        count = self._masked + len(self._with_last)
+        self._order = np.random.RandomState(options.random_seed).permutation(
+            np.arange(count, dtype=np.int32 if count < 2 ** 31 else np.int64))
+        self.chunks = -(-count // CHUNK)
 
     def __len__(self):
-        return self._masked + len(self._with_last)
+        return len(self._order)
 
-    def order(self):
-        """int array [len(self)], the numbers of all instances, shuffled."""
-        return np.random.RandomState(self._options.random_seed).permutation(
-            np.arange(len(self), dtype=np.int32 if len(self) < 2 ** 31
-                      else np.int64))
-
-    def serialize(self, numbers):
-        """The instances of these numbers, in this order: list of bytes."""
-        rng = np.random.RandomState()
-        return [self._serialize_one(int(number), rng) for number in numbers]
+    def serialize(self, chunk):
+        """The instances of one chunk, 0 <= chunk < chunks: list of bytes."""
+        rng = np.random.RandomState((self._options.random_seed, chunk))
+        return [self._serialize_one(number, rng) for number in
+                self._order[chunk * CHUNK:(chunk + 1) * CHUNK].tolist()]
 
     def _serialize_one(self, number, rng):
-        if number < self._masked:
-            duplicate, index = divmod(number, len(self.windows))
-            rng.seed((self._options.random_seed, duplicate, index))
-        else:
-            duplicate, index = None, self._with_last[number - self._masked]
+        is_last = number >= self._masked
+        index = (self._with_last[number - self._masked] if is_last
+                 else number % len(self.windows))
         user, start, length = self.windows[index].tolist()
         window = self._ids[start:start + length]
-        if duplicate is None:
+        if is_last:
             masked = mask_last(window, self._mask_id)
         else:
             masked = mask_window(window, rng, self._mask_id, self._item_count,
@@ -222,8 +221,8 @@ def serialize_test(sequences, mask_id, options):
 _instances = None  # what the worker processes inherit by fork
 
 
-def _serialize_chunk(numbers):
-    return _instances.serialize(numbers)
+def _serialize_chunk(chunk):
+    return _instances.serialize(chunk)
 
 
 def serialize_all(instances, pool_size):
@@ -237,10 +236,8 @@ def serialize_all(instances, pool_size):
         Whatever a worker raised; BrokenProcessPool when one was killed.
     """
     global _instances
-    order = instances.order()
-    chunks = (order[i:i + CHUNK] for i in range(0, len(order), CHUNK))
     if pool_size == 1:
-        for chunk in chunks:
+        for chunk in range(instances.chunks):
             yield instances.serialize(chunk)
         return
     _instances = instances
@@ -248,7 +245,7 @@ def serialize_all(instances, pool_size):
             else {"mp_context": multiprocessing.get_context("fork")})
     with concurrent.futures.ProcessPoolExecutor(pool_size, **fork) as pool:
         pending = collections.deque()
-        for chunk in chunks:  # a bounded queue keeps the memory flat
+        for chunk in range(instances.chunks):  # a bounded queue keeps the memory flat
             pending.append(pool.submit(_serialize_chunk, chunk))
             if len(pending) > 2 * pool_size:
                 yield pending.popleft().result()
@@ -260,8 +257,10 @@ def serialize_all(instances, pool_size):
 
 def build_vocab(sequences):
     """FreqVocab of whole sequences: dict, user -> int array of items."""
+    distinct = np.unique(np.concatenate(list(sequences.values())))
+    tokens = {item: vocab.item_token(item) for item in distinct.tolist()}
     return vocab.FreqVocab(collections.OrderedDict(
-        (vocab.user_token(user), [vocab.item_token(i) for i in items.tolist()])
+        (vocab.user_token(user), [tokens[item] for item in items.tolist()])
         for user, items in sequences.items()))
 
 
@@ -290,13 +289,10 @@ def generate(source, target, options, pool_size):
     started = time.time()
     window_step(options.max_seq_length, options.prop_sliding_window)
     partition = util.data_partition(source)
-    # The published protocol trains on the validation item as well.
-    train = collections.OrderedDict(
-        (user, np.concatenate([items, partition.valid[user]]))
-        for user, items in partition.train.items())
     whole = collections.OrderedDict(
-        (user, np.concatenate([items, partition.test[user]]))
-        for user, items in train.items())
+        (user, np.concatenate([items, partition.valid[user],
+                               partition.test[user]]))
+        for user, items in partition.train.items())
     _print_statistics(source, partition,
                       np.array([len(items) for items in whole.values()]))
 
@@ -305,16 +301,15 @@ def generate(source, target, options, pool_size):
                 for token, number in words.token_to_ids.items()
                 if token in words.counter}
 
-    def to_ids(sequences):
-        return collections.OrderedDict(
-            (user, np.array([item_ids[item] for item in items.tolist()],
-                            np.int32))
-            for user, items in sequences.items())
-
-    whole_ids = to_ids(whole)
+    whole_ids = collections.OrderedDict(
+        (user, np.array([item_ids[item] for item in items.tolist()], np.int32))
+        for user, items in whole.items())
+    # The published protocol trains on the validation item as well.
+    train_ids = collections.OrderedDict(
+        (user, ids[:len(ids) - len(partition.test[user])])
+        for user, ids in whole_ids.items())
     mask_id = words.token_to_ids["[MASK]"]
-    instances = TrainingInstances(to_ids(train), mask_id, words.item_count,
-                                  options)
+    instances = TrainingInstances(train_ids, mask_id, words.item_count, options)
     testable = collections.OrderedDict(
         (user, ids) for user, ids in whole_ids.items()
         if len(partition.test[user]))

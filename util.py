@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import pickle
+import re
 import sys
 import time
 import warnings
@@ -16,6 +17,9 @@ import six
 from tqdm import tqdm
 
 MAX_ID = 2 ** 63 - 1
+BLOCK_BYTES = 2 ** 20  # of an interactions file, read and parsed at a time
+# Lines that NumPy reads by itself, a hundred times faster than a loop.
+_PLAIN_LINES = re.compile(br"(?:[0-9]{1,18}[ \t]+[0-9]{1,18}\r?\n)*")
 
 Partition = collections.namedtuple("Partition", "train valid test usernum itemnum")
 
@@ -56,22 +60,39 @@ def read_sequences(path):
         ValueError: a malformed line (named as path:line), or no line at all.
         IOError: the file cannot be read.
     """
-    users, items = [], []
-    with open(path, "rb") as lines:
-        for number, line in enumerate(lines, 1):
-            fields = line.split()
-            if not fields:
-                continue
-            if len(fields) != 2:
-                raise ValueError(
-                    "%s:%d: %r is not an interaction; write 'user item', two "
-                    "positive integers" % (path, number, _shorten(line)))
-            users.append(_parse_id(fields[0], path, number))
-            items.append(_parse_id(fields[1], path, number))
-    if not users:
+    blocks, number = [], 1
+    with open(path, "rb") as stream:
+        while True:
+            block = stream.read(BLOCK_BYTES) + stream.readline()
+            if not block:
+                break
+            blocks.append(_parse_block(block, path, number))
+            number += block.count(b"\n")
+    pairs = np.concatenate(blocks or [np.empty((0, 2), np.int64)])
+    if not len(pairs):
         raise ValueError("%s: no interactions in the file; write one "
                          "'user item' a line" % path)
-    return _group_by_user(np.array(users, np.int64), np.array(items, np.int64))
+    del blocks
+    return _group_by_user(*pairs.T)
+
+
+def _parse_block(block, path, number):
+    """Whole lines, the first of this number: bytes -> int64 array [lines, 2]."""
+    if _PLAIN_LINES.fullmatch(block):
+        pairs = np.fromstring(block, np.int64, sep=" ").reshape(-1, 2)
+        if pairs.min() > 0:
+            return pairs
+    pairs = []
+    for number, line in enumerate(io.BytesIO(block), number):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) != 2:
+            raise ValueError(
+                "%s:%d: %r is not an interaction; write 'user item', two "
+                "positive integers" % (path, number, _shorten(line)))
+        pairs.append([_parse_id(field, path, number) for field in fields])
+    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def _shorten(line, width=60):
@@ -81,13 +102,13 @@ def _shorten(line, width=60):
 
 def _group_by_user(users, items):
     """Groups parallel int64 arrays by user, the users in order of first line."""
-    distinct, first, inverse, counts = np.unique(
-        users, return_index=True, return_inverse=True, return_counts=True)
-    by_user = items[np.argsort(inverse, kind="mergesort")]  # stable: time order
-    groups = np.split(by_user, np.cumsum(counts)[:-1])
-    order = np.argsort(first)
+    order = np.argsort(users, kind="mergesort")  # stable: keeps time order
+    sorted_users = users[order]
+    starts = np.flatnonzero(np.diff(sorted_users, prepend=0))  # ids are above 0
+    groups = np.split(items[order], starts[1:])
     return collections.OrderedDict(
-        (int(distinct[i]), groups[i]) for i in order)
+        (int(sorted_users[starts[i]]), groups[i])
+        for i in np.argsort(order[starts]))
 
 
 def data_partition(path):

@@ -268,13 +268,19 @@ def training_instances(sequences, **changed):
         MASK, ITEMS, options(**changed))
 
 
+def serialized(made):
+    """Every instance, chunk after chunk."""
+    return [record for chunk in range(made.chunks)
+            for record in made.serialize(chunk)]
+
+
 def test_windows_of_one_item_have_maskings_but_no_last_item_instance():
     made = training_instances([(8, [5]), (3, [2, 1, 9]), (4, [7])],
                               dupe_factor=2)
     assert made.one_item_windows == 2
     assert len(made) == 2 * 3 + 1
     users = collections.Counter(
-        decode(record, 7, 3).user for record in made.serialize(range(7)))
+        decode(record, 7, 3).user for record in serialized(made))
     assert users == {8: 2, 3: 2 + 1, 4: 2}
 
 
@@ -283,26 +289,37 @@ def test_the_table_of_windows():
     assert made.windows.tolist() == [[8, 0, 1], [3, 1, 7], [3, 3, 7]]
 
 
-def test_every_instance_appears_once_in_the_shuffled_order():
-    made = training_instances([(8, [5, 6]), (3, list(range(1, 20)))])
-    assert sorted(made.order().tolist()) == list(range(len(made)))
-    assert made.order().tolist() != list(range(len(made)))
-    assert made.order().tolist() == made.order().tolist()
+@pytest.mark.parametrize("chunk", [1, 4, 7, 512])
+def test_every_instance_appears_once_whatever_the_chunks(monkeypatch, chunk):
+    monkeypatch.setattr(gen_data_fin, "CHUNK", chunk)
+    made = training_instances([(user, [user, 9]) for user in range(1, 8)],
+                              dupe_factor=3)
+    users = [decode(record, 7, 3).user for record in serialized(made)]
+    assert len(users) == len(made) == 7 * (3 + 1)
+    assert collections.Counter(users) == {user: 4 for user in range(1, 8)}
+    assert users != sorted(users)                    # shuffled, all of them
 
 
-def test_an_instance_depends_on_its_number_alone():
+def test_a_chunk_does_not_depend_on_the_chunks_before_it(monkeypatch):
+    monkeypatch.setattr(gen_data_fin, "CHUNK", 4)
     made = training_instances([(8, [5, 6, 7]), (3, list(range(1, 20)))])
-    numbers = list(range(len(made)))
-    forward = made.serialize(numbers)
-    assert made.serialize(numbers[::-1]) == forward[::-1]
-    assert [made.serialize([number])[0] for number in numbers] == forward
+    backwards = [made.serialize(chunk) for chunk in range(made.chunks)[::-1]]
+    assert sum(backwards[::-1], []) == serialized(made)
+
+
+def test_chunks_draw_differently(monkeypatch):
+    monkeypatch.setattr(gen_data_fin, "CHUNK", 1)
+    made = training_instances([(3, [1, 2, 3, 4, 5, 6, 7])], dupe_factor=40,
+                              masked_lm_prob=0.2, mask_prob=1.0)
+    masked = [decode(record, 7, 3).positions for record in serialized(made)]
+    assert {position for (position,) in masked} == set(range(7))
 
 
 def test_the_maskings_of_a_window_are_independent():
     made = training_instances([(3, [1, 2, 3, 4, 5, 6, 7])], dupe_factor=40,
                               masked_lm_prob=0.2, mask_prob=1.0)
     masked = [decode(record, 7, 3).positions
-              for record in made.serialize(range(40))]
+              for record in serialized(made)]
     assert {position for (position,) in masked} == set(range(7))
 
 
@@ -519,11 +536,12 @@ def test_the_log_counts_windows_and_instances(tmp_path, capsys):
 
 # --- the same bytes ---------------------------------------------------------
 
-@pytest.mark.parametrize("pool_size, chunk", [(2, 7), (5, 7), (1, 7), (2, 512)])
 def test_the_number_of_processes_does_not_change_a_byte(
-        toy, tmp_path, monkeypatch, pool_size, chunk):
-    monkeypatch.setattr(gen_data_fin, "CHUNK", chunk)
-    assert generate(tmp_path, pool_size) == toy.contents
+        tmp_path, monkeypatch):
+    monkeypatch.setattr(gen_data_fin, "CHUNK", 7)
+    contents = generate(tmp_path, 1)
+    assert generate(tmp_path, 2) == contents
+    assert generate(tmp_path, 5) == contents
 
 
 def test_another_seed_gives_other_instances_of_the_same_data(toy, tmp_path):
@@ -544,7 +562,7 @@ def test_every_runtime_writes_the_same_bytes(toy):
     """The sums belong to the toy data, `options()` and the masking's draws."""
     assert [hashlib.sha256(content).hexdigest()[:16]
             for content in toy.contents.values()] == [
-        "60650d4dc53423fa", "401e7881c62316fb", "230f25a033f1b219",
+        "826dc0f0dfcd066c", "401e7881c62316fb", "230f25a033f1b219",
         "fa871cfc92e35435"]
 
 
@@ -563,27 +581,27 @@ def time_limit():
 
 
 def fail_late(monkeypatch, failure):
-    """Makes the chunk that holds instance 20 fail, in a worker or here."""
+    """Makes one of the later chunks fail, in a worker or here."""
     serialize = gen_data_fin.TrainingInstances.serialize
 
-    def failing(self, numbers):
-        if 20 in numbers:
+    def failing(self, chunk):
+        if chunk == 2:
             failure()
-        return serialize(self, numbers)
+        return serialize(self, chunk)
 
     monkeypatch.setattr(gen_data_fin, "CHUNK", 7)
     monkeypatch.setattr(gen_data_fin.TrainingInstances, "serialize", failing)
 
 
 def raise_error():
-    raise ValueError("no place for instance 20")
+    raise ValueError("no place for chunk 2")
 
 
 @pytest.mark.parametrize("pool_size", [1, 2])
 def test_an_error_in_a_worker_ends_the_run_and_leaves_no_file(
         tmp_path, monkeypatch, time_limit, pool_size):
     fail_late(monkeypatch, raise_error)
-    with pytest.raises(ValueError, match="no place for instance 20"):
+    with pytest.raises(ValueError, match="no place for chunk 2"):
         generate(tmp_path, pool_size)
     assert os.listdir(str(tmp_path)) == ["toy.txt"]
 

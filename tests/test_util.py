@@ -8,6 +8,7 @@ import pickle
 import re
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -39,12 +40,22 @@ def as_lists(groups):
 
 # --- read_sequences ---------------------------------------------------------
 
+# Files are read in blocks; where they are cut must not matter.
+block_sizes = [1, 9, 2 ** 20]
+
+
+@pytest.fixture(params=block_sizes)
+def block_bytes(request, monkeypatch):
+    monkeypatch.setattr(util, "BLOCK_BYTES", request.param)
+
+
 def test_users_come_in_the_order_of_their_first_lines(tmp_path):
     path = write(tmp_path / "toy.txt", b"9 1\n2 1\n5 1\n2 3\n")
     assert list(util.read_sequences(path)) == [9, 2, 5]
 
 
-def test_interleaved_users_keep_their_own_items_in_file_order(tmp_path):
+def test_interleaved_users_keep_their_own_items_in_file_order(
+        tmp_path, block_bytes):
     path = write(tmp_path / "toy.txt", b"9 4\n2 7\n9 3\n2 7\n9 5\n2 1\n")
     assert as_lists(util.read_sequences(path)) == [
         (9, [4, 3, 5]), (2, [7, 7, 1])]
@@ -55,7 +66,7 @@ def test_interleaved_users_keep_their_own_items_in_file_order(tmp_path):
     b"3 4\r\n3 5\r\n", b"  3 4  \n\t3   5\n", b"003 4\n3 05\n"],
     ids=["blank-lines", "no-last-newline", "tabs", "crlf", "spaces-around",
          "leading-zeros"])
-def test_white_space_is_free(tmp_path, content):
+def test_white_space_is_free(tmp_path, block_bytes, content):
     path = write(tmp_path / "toy.txt", content)
     assert as_lists(util.read_sequences(path)) == [(3, [4, 5])]
 
@@ -90,7 +101,8 @@ MALFORMED = collections.OrderedDict([
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_a_malformed_line_is_an_error_with_its_place_and_text(tmp_path, name):
+def test_a_malformed_line_is_an_error_with_its_place_and_text(
+        tmp_path, block_bytes, name):
     line, found = MALFORMED[name]
     path = write(tmp_path / "toy.txt", b"5 6\n\n" + line + b"\n5 7\n")
     with pytest.raises(ValueError) as error:
@@ -133,15 +145,17 @@ ids = st.one_of(st.integers(1, 4), st.integers(1, LARGEST))
 
 
 @plain_settings
-@given(pairs=st.lists(st.tuples(ids, ids), min_size=1, max_size=40))
+@given(pairs=st.lists(st.tuples(ids, ids), min_size=1, max_size=40),
+       block=st.sampled_from(block_sizes))
 def test_any_pairs_are_grouped_as_a_plain_dict_groups_them(
-        tmp_path_factory, pairs):
+        tmp_path_factory, pairs, block):
     path = write(tmp_path_factory.getbasetemp() / "pairs.txt",
                  b"".join(b"%d %d\n" % pair for pair in pairs))
     expected = collections.OrderedDict()
     for user, item in pairs:
         expected.setdefault(user, []).append(item)
-    assert as_lists(util.read_sequences(path)) == list(expected.items())
+    with mock.patch.object(util, "BLOCK_BYTES", block):
+        assert as_lists(util.read_sequences(path)) == list(expected.items())
 
 
 LINE = re.compile(br"[ \t\r\v\f]*([0-9]{1,19})[ \t\r\v\f]+([0-9]{1,19})"
@@ -168,18 +182,20 @@ fragments = st.sampled_from(
     st.binary(max_size=30),
     st.lists(fragments, max_size=15).map(b"".join),
     st.lists(st.sampled_from([b"1 2\n", b"3 1\r\n", b"2\t2\n", b"1 2 3\n",
-                              b"4\n"]), max_size=4).map(b"".join)))
+                              b"4\n"]), max_size=4).map(b"".join)),
+    block=st.sampled_from(block_sizes))
 def test_any_bytes_are_read_or_refused_with_their_place(
-        tmp_path_factory, content):
+        tmp_path_factory, content, block):
     path = write(tmp_path_factory.getbasetemp() / "fuzz.txt", content)
-    if is_well_formed(content):
-        sequences = util.read_sequences(path)
-        assert sum(map(len, sequences.values())) == sum(
-            1 for line in content.split(b"\n") if line.strip())
-    else:
-        with pytest.raises(ValueError) as error:
-            util.read_sequences(path)
-        assert str(error.value).startswith(path + ":")
+    with mock.patch.object(util, "BLOCK_BYTES", block):
+        if is_well_formed(content):
+            sequences = util.read_sequences(path)
+            assert sum(map(len, sequences.values())) == sum(
+                1 for line in content.split(b"\n") if line.strip())
+        else:
+            with pytest.raises(ValueError) as error:
+                util.read_sequences(path)
+            assert str(error.value).startswith(path + ":")
 
 
 # --- data_partition ---------------------------------------------------------
