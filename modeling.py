@@ -22,16 +22,27 @@ import tensorflow.compat.v1 as tf
 ATTENTION_FORMS = ("self", "cross", "cross_published", "cross_difference",
                    "cross_gram")
 LAYER_NORM_EPSILON = 1e-12
-CHUNK_SCORES = 2 ** 24  # scores that the training loss holds at a time: 64 MiB
+CHUNK_SCORES = 2 ** 22  # scores that the training loss holds at a time: 16 MiB
 MIN_CHUNK = 256         # positions at a time, however large the vocabulary
 PADDED_KEY = -10000.0  # added to the logits of padded keys
 
 
 # --- configuration ----------------------------------------------------------
 
+@tf.custom_gradient
 def _gelu(x):
-    """Gaussian error linear unit, x * Phi(x) (Hendrycks & Gimpel, 2016)."""
-    return 0.5 * x * (1.0 + tf.erf(x / math.sqrt(2.0)))
+    """Gaussian error linear unit, x Phi(x) (Hendrycks & Gimpel, 2016).
+
+    Its gradient is Phi(x) + x phi(x), with phi the normal density; written
+    out, it takes fewer passes over memory than the derived one.
+    """
+    cdf = 0.5 + 0.5 * tf.erf(x / math.sqrt(2.0))
+
+    def gradient(upstream):
+        density = tf.exp(-0.5 * tf.square(x)) / math.sqrt(2.0 * math.pi)
+        return upstream * (cdf + x * density)
+
+    return x * cdf, gradient
 
 
 ACTIVATIONS = {"gelu": _gelu, "relu": tf.nn.relu, "tanh": tf.tanh,
@@ -197,9 +208,28 @@ def _layer_norm(x):
                                initializer=tf.zeros_initializer())
         gamma = tf.get_variable("gamma", [width],
                                 initializer=tf.ones_initializer())
-    mean, variance = tf.nn.moments(x, axes=[-1], keep_dims=True)
-    return tf.nn.batch_normalization(x, mean, variance, beta, gamma,
-                                     LAYER_NORM_EPSILON)
+    return _standardize(x) * gamma + beta
+
+
+@tf.custom_gradient
+def _standardize(x):
+    """(x - mean) / sqrt(variance + epsilon) over the last axis.
+
+    With y the result and g the gradient that reaches it, x gets
+    (g - mean(g) - y mean(g y)) / sqrt(variance + epsilon): fewer passes over
+    memory than the derived gradient takes.
+    """
+    def mean(z):
+        return tf.reduce_mean(z, axis=-1, keepdims=True)
+
+    centred = x - mean(x)
+    scale = tf.rsqrt(mean(tf.square(centred)) + LAYER_NORM_EPSILON)
+    y = centred * scale
+
+    def gradient(upstream):
+        return scale * (upstream - mean(upstream) - y * mean(upstream * y))
+
+    return y, gradient
 
 
 def _dropped_share(rate):
@@ -261,7 +291,7 @@ def _merge_heads(x):
 
 
 def _attend(queries, keys, scale, padding):
-    """One attention map, softmax(queries keys^T * scale + padding).
+    """The logits of one attention map, queries keys^T * scale + padding.
 
     Args:
         queries: float32 [B, N, R, D].
@@ -270,18 +300,18 @@ def _attend(queries, keys, scale, padding):
         padding: float32 [B, 1, 1, L], PADDED_KEY at padded keys, else 0.
 
     Returns:
-        float32 [B, N, R, L]; each row sums to 1.
+        float32 [B, N, R, L], of which the map is the softmax.
     """
-    logits = tf.matmul(queries * scale, keys, transpose_b=True)
-    return tf.nn.softmax(logits + padding)
+    return tf.matmul(queries * scale, keys, transpose_b=True) + padding
 
 
 def _read_values(maps, v, dropout_rate):
     """Sums maps, each with dropout, and multiplies the sum with V once.
 
     Args:
-        maps: list of (float32 [B, N, R, L], int): a map and how often it
-            counts, each time with a dropout of its own.
+        maps: list of (float32 [B, N, R, L], int): a map's logits and how
+            often the map counts, each time with a dropout of its own; -1
+            takes it off.
         v: float32 [B, N, L, D].
         dropout_rate: float.
 
@@ -290,19 +320,41 @@ def _read_values(maps, v, dropout_rate):
     """
     if _dropped_share(dropout_rate):
         v *= _dropout_scale(dropout_rate)  # smaller than any map
-        maps = [a * _keep_counts(a, dropout_rate, copies)
-                for a, copies in maps]
+        maps = [_weighted_softmax(
+            logits, _keep_counts(logits, dropout_rate, copies))
+                for logits, copies in maps]
     else:
-        maps = [a if copies == 1 else copies * a for a, copies in maps]
+        maps = [tf.nn.softmax(logits) if copies == 1
+                else copies * tf.nn.softmax(logits) for logits, copies in maps]
     return _merge_heads(tf.matmul(tf.add_n(maps), v))
 
 
+@tf.custom_gradient
+def _weighted_softmax(logits, weights):
+    """p * weights with p = softmax(logits); weights are not differentiated.
+
+    With g the gradient that reaches the product and t = g * p * weights, the
+    logits get t - p * sum(t): a pass less over the map than the derived
+    gradient takes.
+    """
+    p = tf.nn.softmax(logits)
+    product = p * weights
+
+    def gradient(upstream):
+        t = upstream * product
+        return t - p * tf.reduce_sum(t, axis=-1, keepdims=True), None
+
+    return product, gradient
+
+
 def _keep_counts(like, rate, copies):
-    """How many of `copies` independent dropouts keep an element: float32."""
-    if copies == 1:
-        return tf.cast(_keep(like, rate), tf.float32)
-    kept = [tf.cast(_keep(like, rate), tf.uint8) for _ in range(copies)]
-    return tf.cast(sum(kept[1:], kept[0]), tf.float32)
+    """How many of |copies| independent dropouts keep an element, with the
+    sign of copies: float32."""
+    kept = [_keep(like, rate) for _ in range(abs(copies))]
+    if len(kept) > 1:  # bytes are added faster than floats
+        kept = [tf.add_n([tf.cast(keep, tf.uint8) for keep in kept])]
+    counts = tf.cast(kept[0], tf.float32)
+    return counts if copies > 0 else -counts
 
 
 def _self_attention(x, positions, project, padding, config, dropout_rate):
@@ -312,8 +364,8 @@ def _self_attention(x, positions, project, padding, config, dropout_rate):
     q, = project(x if positions is None else gather_rows(x, positions),
                  ["query"])
     q = _split_heads(q, heads)
-    a_xy = _attend(q, k, 1.0 / math.sqrt(q.shape.as_list()[-1]), padding)
-    return _read_values([(a_xy, 1)], v, dropout_rate)
+    s_xy = _attend(q, k, 1.0 / math.sqrt(q.shape.as_list()[-1]), padding)
+    return _read_values([(s_xy, 1)], v, dropout_rate)
 
 
 def _cross_attention(x, positions, project, padding, config, dropout_rate):
@@ -332,14 +384,14 @@ def _cross_attention(x, positions, project, padding, config, dropout_rate):
     q_rows = as_queries(q)
     q_keys, k_keys, v = [_split_heads(y, heads) for y in (q, k, v)]
     scale = 1.0 / math.sqrt(q_rows.shape.as_list()[-1])
-    a_xy = _attend(q_rows, k_keys, scale, padding)
-    a_xx = _attend(q_rows, q_keys, scale / 2.0, padding)
+    s_xy = _attend(q_rows, k_keys, scale, padding)
+    s_xx = _attend(q_rows, q_keys, scale / 2.0, padding)
     if form == "cross_published":  # the third map is softmax(Q Q^T) again
-        return _read_values([(a_xy, 1), (a_xx, 2)], v, dropout_rate)
-    a_yy = _attend(as_queries(k), k_keys, scale / 2.0, padding)
+        return _read_values([(s_xy, 1), (s_xx, 2)], v, dropout_rate)
+    s_yy = _attend(as_queries(k), k_keys, scale / 2.0, padding)
     if form == "cross_difference":
-        a_xy = -a_xy
-    return _read_values([(a_xy, 1), (a_xx, 1), (a_yy, 1)], v, dropout_rate)
+        return _read_values([(s_xx, 1), (s_yy, 1), (s_xy, -1)], v, dropout_rate)
+    return _read_values([(s_xy, 1), (s_xx, 1), (s_yy, 1)], v, dropout_rate)
 
 
 def _gram_attention(x, positions, project, padding, config, dropout_rate):
@@ -355,9 +407,9 @@ def _gram_attention(x, positions, project, padding, config, dropout_rate):
     scale = 1.0 / math.sqrt(q.shape.as_list()[-1])
     scores = tf.matmul(q * scale, k, transpose_b=True)        # [B, N, L, L]
     gram = tf.nn.softmax(tf.matmul(scores, scores, transpose_a=True), axis=-2)
-    a_xy = tf.nn.softmax(scores + padding)
-    context = tf.concat([_read_values([(a, 1)], v, dropout_rate)
-                         for a in (gram, a_xy)], axis=-1)
+    context = tf.concat(
+        [_merge_heads(tf.matmul(_dropout(gram, dropout_rate), v)),
+         _read_values([(scores + padding, 1)], v, dropout_rate)], axis=-1)
     return context if positions is None else gather_rows(context, positions)
 
 
@@ -614,7 +666,7 @@ def masked_item_loss(config, rows, embedding_table, label_ids, label_weights):
 def chunked_item_loss(config, rows, embedding_table, label_ids, label_weights):
     """`masked_item_loss` for training: [K, V] never exists as a whole.
 
-    A few hundred positions at a time are scored and their part of the loss
+    Some hundred positions at a time are scored and their part of the loss
     and of its gradient added up, so memory does not grow with K * V, and the
     scores stay in the processor's cache. The result is the same.
 

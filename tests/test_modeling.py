@@ -309,6 +309,40 @@ def test_batch_and_length_may_be_dynamic(with_positions):
                   if with_positions else wanted)
 
 
+# --- gradients written out --------------------------------------------------
+
+def plain_gelu(x):
+    return 0.5 * x * (1.0 + tf.erf(x / np.sqrt(2.0)))
+
+
+def plain_standardize(x):
+    mean, variance = tf.nn.moments(x, axes=[-1], keep_dims=True)
+    return (x - mean) / tf.sqrt(variance + 1e-12)
+
+
+@pytest.mark.parametrize("written_out, plain, others", [
+    (modeling._gelu, plain_gelu, 0),
+    (modeling._standardize, plain_standardize, 0),
+    (modeling._weighted_softmax, lambda x, w: w * tf.nn.softmax(x), 1)],
+    ids=["gelu", "standardize", "weighted-softmax"])
+def test_gradients_written_out_are_those_that_tensorflow_derives(
+        written_out, plain, others):
+    rng = np.random.RandomState(8)
+    arguments = [3.0 * rng.randn(5, 7).astype(np.float32)]
+    arguments += [rng.randint(-1, 3, (5, 7)).astype(np.float32)] * others
+    upstream = rng.randn(5, 7).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = [tf.constant(argument) for argument in arguments]
+        ours, theirs = [
+            (y, tf.gradients(y, x[0], upstream)[0])
+            for y in (written_out(*x), plain(*x))]
+        (value, gradient), (wanted, wanted_gradient) = session.run(
+            [ours, theirs])
+    close(value, wanted, atol=1e-6)
+    close(gradient, wanted_gradient, atol=1e-5)
+    assert np.abs(wanted_gradient).max() > 0.1
+
+
 # --- padding ----------------------------------------------------------------
 
 def outputs_with_two_paddings(form):
@@ -406,8 +440,9 @@ def test_sequence_output_beside_rows_output_adds_no_variable():
 
 # Ops that may lead nowhere. A resource variable comes with a read and a test
 # of its own; tf.split of TensorFlow 1.15 makes a constant of its argument and
-# drops it. A constant costs nothing.
-IDLE_OPS = ("ReadVariableOp", "VarIsInitializedOp", "Const")
+# drops it; tf.custom_gradient leaves an Identity beside each result. None of
+# these computes anything.
+IDLE_OPS = ("ReadVariableOp", "VarIsInitializedOp", "Const", "Identity")
 
 
 def unreachable_ops(graph, fetches):
