@@ -21,7 +21,7 @@ METRICS = tuple("%s@%d" % (name, k) for k in CUTOFFS
                 for name in ("ndcg", "hit")) + ("ap",)
 NEGATIVES = 100
 PUBLISHED_SEED = 12345
-_DRAWS = 4 * NEGATIVES  # candidates a round: enough for most users at once
+_ROUNDS = (150, 250)    # draws: the first round is enough for most users
 
 
 class RankingError(ValueError):
@@ -183,6 +183,7 @@ class HistorySampler(object):
         self._protocol, self._p, self._seed = protocol, p, seed
         self._cdf = np.cumsum(p)
         self._cdf /= self._cdf[-1]
+        self._rng = np.random.RandomState()  # seeded again for each user
 
     def sample(self, user, target, history):
         """The target and NEGATIVES others that are not in the history.
@@ -199,12 +200,18 @@ class HistorySampler(object):
         allowed = np.ones(len(self._p) + 1, bool)
         allowed[history] = allowed[target] = allowed[0] = False
         _check_catalogue(user, self._protocol, np.count_nonzero(allowed))
-        rng = np.random.RandomState((self._seed, user & 0xffffffff, user >> 32))
+        rng = self._rng
+        rng.seed((self._seed, user & 0xffffffff, user >> 32))
         # Drawing with replacement and dropping what was drawn before is
         # drawing without replacement.
-        drawn = 1 + self._cdf.searchsorted(rng.random_sample(_DRAWS), "right")
-        negatives = _first_occurrences(drawn[allowed[drawn]])[:NEGATIVES]
-        missing = NEGATIVES - len(negatives)
+        drawn = np.zeros(0, np.int64)
+        for draws in _ROUNDS:
+            new = 1 + self._cdf.searchsorted(rng.random_sample(draws), "right")
+            drawn = np.concatenate([drawn, new[allowed[new]]])
+            negatives = _first_occurrences(drawn)[:NEGATIVES]
+            missing = NEGATIVES - len(negatives)
+            if not missing:
+                break
         if missing:
             allowed[negatives] = False
             rest = np.flatnonzero(allowed)
