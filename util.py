@@ -211,7 +211,8 @@ def read_id_map(path):
         next(lines, None)  # the columns' names
         for line_number, line in enumerate(lines, 2):
             fields = line.rstrip("\n").split("\t")
-            if len(fields) not in (2, 3) or not fields[0].isdigit():
+            if len(fields) not in (2, 3) or not re.match(
+                    r"[0-9]+\Z", fields[0]):
                 raise ValueError("%s:%d: %s is not number, id and title; "
                                  "write the file again with "
                                  "data/prepare_data.py"

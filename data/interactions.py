@@ -86,14 +86,15 @@ class Times(object):
         else:
             value, date = parse_date(text), True
         if self._dates not in (None, date):
-            raise ValueError("%r is a %s, the times before are %s" % (
-                (text, "date", "numbers") if date else
-                (text, "number", "dates")))
-        if isinstance(value, float) and self._values.typecode == "q":
+            raise ValueError("%s is a %s, the times before are %s" % (
+                (util.quote(text), "date", "numbers") if date else
+                (util.quote(text), "number", "dates")))
+        floats = isinstance(value, float) or self._values.typecode == "d"
+        if floats and abs(value) > LARGEST_EXACT:
+            raise ValueError("%s is too large a number beside fractions"
+                             % util.quote(text))
+        if floats and self._values.typecode == "q":
             self._values = self._as_floats(text)
-        if self._values.typecode == "d" and abs(value) > LARGEST_EXACT:
-            raise ValueError("%r is too large a number beside fractions"
-                             % text)
         try:
             self._values.append(value)
         except OverflowError:
@@ -104,7 +105,7 @@ class Times(object):
         if not self._values:
             return array.array("d")
         values = np.frombuffer(self._values, np.int64)
-        if max(values.max(), -values.min()) > LARGEST_EXACT:
+        if max(int(values.max()), -int(values.min())) > LARGEST_EXACT:
             raise ValueError("%r is a fraction, a time before it too large a "
                              "number beside one" % text)
         return array.array("d", values.astype(float).tobytes())
@@ -286,8 +287,8 @@ def is_frequent(users, items, choices):
 
 def _reaches(codes, counted, minimum):
     """Whether the code of an interaction occurs often enough. bool [n]."""
-    return (np.bincount(codes[counted]) >= minimum)[codes] \
-        if counted.any() else counted
+    counts = np.bincount(codes[counted], minlength=int(codes.max()) + 1)
+    return (counts >= minimum)[codes]
 
 
 # --- all of it --------------------------------------------------------------

@@ -200,8 +200,8 @@ def delimited(lines, columns, delimiter=",", header=True, width=None):
         except csv.Error as error:
             lines.reject("not well-formed: %s" % error, first)
             continue
-        if len(row) < 2 and not "".join(row).strip():
-            continue  # an empty line
+        if _is_empty(row):
+            continue
         if len(row) < least or len(row) > (width or len(row)):
             lines.reject("%d columns where there should be %d: %s" % (
                 len(row), least, util.quote(delimiter.join(row[:9]))), first)
@@ -210,11 +210,17 @@ def delimited(lines, columns, delimiter=",", header=True, width=None):
                None if rating is None else row[rating])
 
 
+def _is_empty(row):
+    """Whether the line of a row held nothing, or white space alone."""
+    return len(row) < 2 and not "".join(row).strip()
+
+
 def _header(rows, lines):
     """The names in the first line that is not empty; never skipped."""
     skip, lines.skip = lines.skip, False
     try:
-        names = [name.strip() for name in next(row for row in rows if any(row))]
+        names = [name.strip() for name in next(
+            row for row in rows if not _is_empty(row))]
     except StopIteration:
         names = []
     except csv.Error as error:

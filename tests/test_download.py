@@ -8,9 +8,10 @@ import sys
 import threading
 
 import pytest
-from six.moves import BaseHTTPServer
 
 from conftest import ROOT
+from local_server import Page
+from local_server import Server
 
 sys.path.insert(0, os.path.join(ROOT, "data"))
 
@@ -18,78 +19,6 @@ import download  # noqa: E402
 
 BODY = bytes(bytearray(random.Random(3).randrange(256) for _ in range(99991)))
 MD5 = hashlib.md5(BODY).hexdigest()
-
-
-class Page(object):
-    """What the server does with one path."""
-
-    def __init__(self, body=BODY, etag='"one"', modified=None, cuts=(),
-                 ranges=True, status=None, location=None, length=True,
-                 kind="application/zip"):
-        self.body, self.etag, self.modified = body, etag, modified
-        self.cuts = list(cuts)      # bytes after which connections break off
-        self.ranges, self.status, self.location = ranges, status, location
-        self.length, self.kind = length, kind
-
-
-class Server(object):
-    """A thread that serves `pages`, a dict path -> Page, and notes requests."""
-
-    def __init__(self):
-        self.pages, self.requests = {}, []
-        outer = self
-
-        class Handler(BaseHTTPServer.BaseHTTPRequestHandler):
-            def do_GET(self):
-                outer.requests.append((self.path, self.headers.get("Range")))
-                outer.answer(self, outer.pages.get(self.path))
-
-            def log_message(self, *arguments):
-                pass
-
-        self._server = BaseHTTPServer.HTTPServer(("127.0.0.1", 0), Handler)
-        self.base = "http://127.0.0.1:%d" % self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": .01})
-        self._thread.daemon = True
-        self._thread.start()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def answer(self, request, page):
-        if page is None or page.status:
-            request.send_error(page.status if page else 404)
-            return
-        if page.location:
-            request.send_response(302)
-            request.send_header("Location", page.location)
-            request.end_headers()
-            return
-        start, wanted = 0, request.headers.get("Range")
-        same = request.headers.get("If-Range") in (page.etag, page.modified)
-        if wanted and page.ranges and same:
-            start = int(wanted[len("bytes="):-1])
-            if start >= len(page.body):
-                request.send_error(416)
-                return
-            request.send_response(206)
-            request.send_header("Content-Range", "bytes %d-%d/%d" % (
-                start, len(page.body) - 1, len(page.body)))
-        else:
-            request.send_response(200)
-        for name, value in (("ETag", page.etag), ("Content-Type", page.kind),
-                            ("Last-Modified", page.modified)):
-            if value:
-                request.send_header(name, value)
-        if page.length:
-            request.send_header("Content-Length",
-                                str(len(page.body) - start))
-        request.end_headers()
-        end = page.cuts.pop(0) if page.cuts else len(page.body)
-        request.wfile.write(page.body[start:end])
 
 
 @pytest.fixture
@@ -104,8 +33,8 @@ def target(tmp_path):
     return str(tmp_path / "file.zip")
 
 
-def serve(server, **options):
-    server.pages["/file.zip"] = Page(**options)
+def serve(server, body=BODY, **options):
+    server.pages["/file.zip"] = Page(body, **options)
     return server.base + "/file.zip"
 
 
@@ -141,7 +70,7 @@ def test_a_file_that_is_there_is_not_asked_for(server, target):
 
 
 def test_a_redirect_is_followed(server, target):
-    server.pages["/elsewhere"] = Page()
+    server.pages["/elsewhere"] = Page(BODY)
     download.fetch(serve(server, location="/elsewhere"), target)
     assert content(target) == BODY
 
@@ -268,7 +197,7 @@ def test_a_changed_checksum_leaves_nothing(server, target):
 
 
 @pytest.mark.parametrize("page, part", [
-    (Page(b"<p>sorry</p>"), "no MD5 sum"), (Page(status=500), "500"),
+    (Page(b"<p>sorry</p>"), "no MD5 sum"), (Page(b"", status=500), "500"),
     (Page(b"M", length=False), "no MD5 sum")])
 def test_a_checksum_that_cannot_be_had_stops_before_the_file(
         server, target, page, part):
