@@ -46,11 +46,9 @@ def define_flags(values=flags.FLAGS):
            "or the input's without its ending.")
     define("string", "input", None, "A local file instead of a download, or "
            "your own file.")
-    define("enum", "source", None, [
-        source.file for dataset in DATASETS.values()
-        for source in dataset.sources],
-        "Which of a dataset's files; default: the first of its.")
-    define("string", "url", None, "Where to download the file from instead.")
+    define("string", "source", None, "Which of a dataset's files, by its name; "
+           "default: the first that the README lists.")
+    define("string", "url", None, "Another place to download the file from.")
     define("enum", "format", None, ["csv", "tsv", "jsonl"],
            "Of your own file, gzipped or not; tsv has no quotes. Default: what "
            "its name ends in.")

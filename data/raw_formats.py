@@ -96,6 +96,7 @@ class Lines(object):
     by the formats and by who takes their rows for what it says.
 
     Attributes:
+        skip: bool, whether a rejected line is left out; None: it may not be.
         number: int, of the line yielded last, from 1.
         skipped: int, how many rejections there were under on_error skip.
         examples: list of str, the first of them.
@@ -117,7 +118,9 @@ class Lines(object):
         """
         message = "%s:%d: %s" % (self._path, first or self.number, problem)
         if not self.skip:
-            raise ValueError(message)
+            raise ValueError(message + (
+                "" if self.skip is None else
+                "; correct it, or leave such lines out with --on_error=skip"))
         self.skipped += 1
         if len(self.examples) < EXAMPLES:
             self.examples.append(message)
@@ -217,7 +220,7 @@ def _is_empty(row):
 
 def _header(rows, lines):
     """The names in the first line that is not empty; never skipped."""
-    skip, lines.skip = lines.skip, False
+    skip, lines.skip = lines.skip, None
     try:
         names = [name.strip() for name in next(
             row for row in rows if not _is_empty(row))]
@@ -234,7 +237,7 @@ def _position(names, name, lines):
     if name is None:
         return None
     if names.count(name) != 1:
-        lines.skip = False
+        lines.skip = None
         lines.reject("%d columns are named %r; the first line names %s%s" % (
             names.count(name), name, ", ".join(map(util.quote, names[:20])) or
             "none", ", ..." if len(names) > 20 else ""))

@@ -108,7 +108,8 @@ def test_a_column_number_starts_at_1(tmp_path, number):
     (b"", ("raw:0: 0 columns are named 'user'", "names none")),
     (b"a,b,1\n", ("raw:1: 0 columns are named 'user'", "'a', 'b', '1'")),
     (b"user,user,item,time\n", ("raw:1: 2 columns are named 'user'",)),
-    (HEAD + b"a,b\n", ("raw:2: 2 columns", "should be 3", "a,b")),
+    (HEAD + b"a,b\n", ("raw:2: 2 columns", "should be 3", "a,b",
+                       "--on_error=skip")),
     (HEAD + b"a,b,1,2\n", ("raw:2: 4 columns", "a,b,1,2")),
     (HEAD + b"a,b,1\n,,,,,\n", ("raw:3: 6 columns",)),
     (HEAD + b"a,b,1\n\"a,b,1\nc,d,2\n", ("raw:3: not well-formed",)),
@@ -154,7 +155,10 @@ def test_a_quote_that_never_closes_is_skipped_with_what_it_swallowed(tmp_path):
 @pytest.mark.parametrize("content", [b"\xff,item,time\na,b,1\n", b"\"user\n",
                                      b"a,b,1\n", b""])
 def test_a_bad_header_is_never_skipped(tmp_path, content):
-    refused(tmp_path, content, csv_rows, "raw:", skip=True)
+    for skip in (False, True):
+        with pytest.raises(ValueError, match="raw:") as error:
+            read(tmp_path, content, csv_rows, skip=skip)
+        assert "--on_error" not in str(error.value)
 
 
 # --- MovieLens --------------------------------------------------------------
