@@ -94,7 +94,7 @@ def _published_md5(url):
 
 
 def _check_md5(url, part, wanted):
-    """Deletes a file whose sum is not the one wanted: resuming cannot mend it."""
+    """Deletes a file whose sum is not the one wanted: no resuming mends it."""
     found = checksum(part, "md5") if wanted is not None else None
     if found != wanted:
         _remove(part, _note(part))
@@ -131,7 +131,10 @@ def _transfer(url, part):
             raise ValueError("%s: the server sends a web page; check --url "
                              "and whether the network asks to log in, %s"
                              % (url, REMEDY))
-        start, total = _extent(response.headers, start)
+        start, total = _extent(response, start)
+        if start is None:
+            _remove(part, _note(part))
+            raise _Refused(url, response.getcode(), "with a wrong range")
         with open(part, "r+b" if start else "wb") as stream:
             stream.seek(start)
             with open(_note(part), "w") as note:
@@ -144,14 +147,18 @@ def _transfer(url, part):
                          % (done, total))
 
 
-def _extent(headers, asked):
-    """(first byte of the body, bytes of the whole file or None if unknown)."""
-    ranged = re.match(r"bytes (\d+)-\d+/(\d+)\Z",
-                      headers.get("Content-Range", ""))
-    if ranged and int(ranged.group(1)) == asked:
-        return asked, int(ranged.group(2))
+def _extent(response, asked):
+    """(first byte of the body, bytes of the whole file or None if unknown).
+
+    The first is None when the body is a part that was not asked for.
+    """
+    if response.getcode() == 206:
+        ranged = re.match(r"bytes (\d+)-\d+/(\d+)\Z",
+                          response.headers.get("Content-Range", ""))
+        fits = ranged and asked and int(ranged.group(1)) == asked
+        return (asked, int(ranged.group(2))) if fits else (None, None)
     # The whole file comes: it has changed, or the server ignores Range.
-    length = headers.get("Content-Length", "")
+    length = response.headers.get("Content-Length", "")
     return 0, int(length) if length.isdigit() else None
 
 

@@ -1,6 +1,6 @@
 """Interactions in memory: read into columns, put in order, filtered, numbered.
 
-NumPy alone. An interaction costs 16 bytes while the file is read; the ids are
+An interaction costs 16 bytes while the file is read; the ids are
 kept once each.
 """
 
@@ -71,7 +71,8 @@ def parse_number(text):
 
 
 class Times(object):
-    """A column of times: all numbers, or all dates; int64 while that is exact."""
+    """A column of times: all numbers or all dates; int64 while there are no
+    fractions, since floats would round large integers."""
 
     def __init__(self):
         self._values = array.array("q")
@@ -241,23 +242,26 @@ def _ranks(ids):
 
 # --- filters ----------------------------------------------------------------
 
-def is_kept_duplicate(users, items, keep):
-    """Which interactions stay when a user and an item may meet only once.
+def is_no_duplicate(users, items, choices):
+    """Which interactions stay under the choice for duplicates.
 
     Args:
         users, items: int32 [n], in their final order.
-        keep: str, "first" or "last".
+        choices: Choices. Of a user's interactions with the same item its
+            duplicates "keep" all, the "first" or the "last".
 
     Returns:
         bool [n].
     """
+    if choices.duplicates == "keep":
+        return np.ones(len(users), bool)
     pairs = users.astype(np.int64) * (int(items.max()) + 1) + items
     order = np.argsort(pairs, kind="mergesort")
     pairs = pairs[order]
     differs = pairs[1:] != pairs[:-1]
     edge = np.ones(1, bool)
     chosen = np.concatenate(
-        [edge, differs] if keep == "first" else [differs, edge])
+        [edge, differs] if choices.duplicates == "first" else [differs, edge])
     kept = np.zeros(len(users), bool)
     kept[order[chosen]] = True
     return kept
@@ -324,27 +328,22 @@ def prepare(interactions, choices):
                        choices.ties)
     columns = [column[order] for column in (users, items, times)]
     del users, items, times, order
-    for step in ("duplicates", "user and item counts"):
-        before = len(columns[0])
-        if before and step != "duplicates":
-            kept = is_frequent(columns[0], columns[1], choices)
-            columns = [column[kept] for column in columns]
-        elif before and choices.duplicates != "keep":
-            kept = is_kept_duplicate(columns[0], columns[1],
-                                     choices.duplicates)
-            columns = [column[kept] for column in columns]
-        steps.append((step, before - len(columns[0])))
+    for step, test in (("duplicates", is_no_duplicate),
+                       ("user and item counts", is_frequent)):
+        kept = test(columns[0], columns[1], choices)
+        steps.append((step, len(kept) - int(np.count_nonzero(kept))))
+        columns = [column[kept] for column in columns]
     users, items, times = columns
     if not len(users):
         raise ValueError("no interaction is left (left out: %s); lower the "
                          "filters" % ", ".join("%s %d" % step
                                                for step in steps))
     tied = _count_tied(users, times)
-    users, user_codes = _number(users, np.unique(users))
-    distinct, first = np.unique(items, return_index=True)
-    items, item_codes = _number(items, distinct[np.argsort(first)])
+    user_codes = np.unique(users)
+    item_codes, first = np.unique(items, return_index=True)
+    item_codes = item_codes[np.argsort(first)]
     return Prepared(
-        users, items,
+        _number(users, user_codes), _number(items, item_codes),
         [interactions.users.names[code] for code in user_codes],
         [interactions.items.names[code] for code in item_codes], steps, tied)
 
@@ -358,10 +357,10 @@ def _count_tied(users, times):
 
 
 def _number(codes, in_order):
-    """Numbers codes from 1 as they come in `in_order`: (int32 [n], in_order)."""
+    """The numbers, from 1, of codes that are numbered as `in_order` has them."""
     numbers = np.zeros(int(in_order.max()) + 1, np.int32)
     numbers[in_order] = np.arange(1, len(in_order) + 1)
-    return numbers[codes], in_order
+    return numbers[codes]
 
 
 def write(path, users, items):

@@ -1,4 +1,4 @@
-"""Reads raw interaction files line by line: the sources' formats and people's own.
+"""Reads raw interaction files line by line: the sources' and people's own.
 
 A format is a generator over `Lines` that yields (user, item, time, rating),
 all as the text that stands in the file, rating None where there is none.
@@ -16,7 +16,6 @@ import os
 import posixpath
 import re
 import zipfile
-import zlib
 
 import util
 
@@ -47,7 +46,7 @@ def open_source(path, member=None):
     with open(path, "rb") as raw:
         magic = raw.read(4)
         raw.seek(0)
-        if magic.startswith(b"PK"):
+        if magic == b"PK\x03\x04":
             archive, stream = _open_member(raw, path, member)
             with archive, stream:
                 yield io.BufferedReader(stream, BUFFER), raw.tell
@@ -59,7 +58,7 @@ def open_source(path, member=None):
 
 
 def _open_member(raw, path, wanted):
-    """(ZipFile, stream of the member of base name `wanted` or of the only one)."""
+    """(ZipFile, stream of the member named `wanted`, or of the only one)."""
     try:
         archive = zipfile.ZipFile(raw)
         name = _member_name(archive, path, wanted)
@@ -110,7 +109,7 @@ class Lines(object):
         self.number, self.skipped, self.examples = 0, 0, []
 
     def reject(self, problem, first=None):
-        """Raises ValueError with the place, or counts it where errors are skipped.
+        """Raises ValueError with the place, or counts it where that is asked.
 
         Args:
             problem: str, what is wrong.
@@ -261,7 +260,8 @@ def double_colon(lines):
         if fields == [""]:
             continue
         if len(fields) != 4:
-            lines.reject("%s is not user::item::rating::time" % util.quote(line))
+            lines.reject("%s is not user::item::rating::time"
+                         % util.quote(line))
             continue
         user, item, rating, time = fields
         yield user, item, time, rating
@@ -305,11 +305,14 @@ def steam(lines):
     `reviews`, each with item_id and posted.
     """
     for record in _records(lines, _json_or_literal):
-        reviews = record.get("reviews")
-        for review in reviews if isinstance(reviews, list) else [None]:
+        if isinstance(record.get("reviews"), list):
+            calls = [(_australian, record, review)
+                     for review in record["reviews"]]
+        else:
+            calls = [(_review, record)]
+        for call in calls:
             try:
-                yield (_review(record) if review is None
-                       else _australian(record, review))
+                yield call[0](*call[1:])
             except ValueError as error:
                 lines.reject(str(error))
 

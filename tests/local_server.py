@@ -10,11 +10,13 @@ class Page(object):
 
     def __init__(self, body, etag='"one"', modified=None, cuts=(),
                  ranges=True, status=None, location=None, length=True,
-                 kind="application/zip"):
+                 kind="application/zip", piece=10 ** 9, shift=0):
         self.body, self.etag, self.modified = body, etag, modified
         self.cuts = list(cuts)      # bytes after which connections break off
         self.ranges, self.status, self.location = ranges, status, location
         self.length, self.kind = length, kind
+        self.piece = piece          # bytes that a range has at most
+        self.shift = shift          # how far a range is from the one asked for
 
 
 class Server(object):
@@ -53,16 +55,19 @@ class Server(object):
             request.send_header("Location", page.location)
             request.end_headers()
             return
-        start, wanted = 0, request.headers.get("Range")
-        same = request.headers.get("If-Range") in (page.etag, page.modified)
+        start, end, wanted = 0, len(page.body), request.headers.get("Range")
+        same = request.headers.get("If-Range") in (
+            None, page.etag, page.modified)
         if wanted and page.ranges and same:
             start = int(wanted[len("bytes="):-1])
             if start >= len(page.body):
                 request.send_error(416)
                 return
             request.send_response(206)
+            end = min(len(page.body), start + page.piece)
+            start += page.shift
             request.send_header("Content-Range", "bytes %d-%d/%d" % (
-                start, len(page.body) - 1, len(page.body)))
+                start, end - 1, len(page.body)))
         else:
             request.send_response(200)
         for name, value in (("ETag", page.etag), ("Content-Type", page.kind),
@@ -71,7 +76,7 @@ class Server(object):
                 request.send_header(name, value)
         if page.length:
             request.send_header("Content-Length",
-                                str(len(page.body) - start))
+                                str(end - start))
         request.end_headers()
-        end = page.cuts.pop(0) if page.cuts else len(page.body)
+        end = page.cuts.pop(0) if page.cuts else end
         request.wfile.write(page.body[start:end])

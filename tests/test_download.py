@@ -17,7 +17,8 @@ sys.path.insert(0, os.path.join(ROOT, "data"))
 
 import download  # noqa: E402
 
-BODY = bytes(bytearray(random.Random(3).randrange(256) for _ in range(99991)))
+RNG = random.Random(3)
+BODY = bytes(bytearray(RNG.randrange(256) for _ in range(99991)))
 MD5 = hashlib.md5(BODY).hexdigest()
 
 
@@ -132,6 +133,21 @@ def test_a_server_that_ignores_ranges_sends_it_all_again(server, target):
     download.fetch(serve(server, cuts=[40000], ranges=False), target)
     assert content(target) == BODY
     assert [asked for _, asked in server.requests] == [None, "bytes=40000-"]
+
+
+def test_a_range_may_come_in_pieces(server, target):
+    download.fetch(serve(server, cuts=[40000], piece=30000), target)
+    assert content(target) == BODY
+    assert [asked for _, asked in server.requests] == [
+        None, "bytes=40000-", "bytes=70000-"]
+
+
+def test_a_range_that_was_not_asked_for_is_refused(server, target):
+    url = serve(server, cuts=[40000], shift=1)
+    refused(server, target, url, "answers 206 with a wrong range")
+    assert left_over(target) == []
+    download.fetch(url, target)
+    assert content(target) == BODY
 
 
 def test_a_file_that_changed_meanwhile_is_not_mixed(server, target):

@@ -273,6 +273,15 @@ def test_a_user_may_meet_an_item_again_or_not(duplicates, left):
     assert [item for _, item in pairs(result)] == left.split()
 
 
+def test_of_many_duplicates_the_first_and_the_last_are_found():
+    rng = np.random.RandomState(5)
+    rows = [("u%d" % rng.randint(3), str(rng.randint(9)), time, None)
+            for time in range(400)]
+    for duplicates in ("first", "last"):
+        choices = KEEP_ALL._replace(duplicates=duplicates)
+        assert pairs(prepared(rows, choices)) == slow(rows, choices)
+
+
 def test_counts_are_taken_without_the_duplicates_that_went():
     rows = [("a", "x", 1, None), ("a", "x", 2, None), ("b", "x", 3, None),
             ("b", "y", 4, None)]

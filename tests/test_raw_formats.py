@@ -280,14 +280,15 @@ def test_a_literal_is_data_or_refused_and_never_run(tmp_path, number):
 
 def test_a_chain_that_crashes_the_interpreter_is_refused_before():
     code = ("import sys; sys.path[:0] = ['.', 'data']; import raw_formats\n"
-            "for chain in ('1' + '+1' * 3000000, 'a' + '.a' * 3000000):\n"
+            "for chain in ('1' + '+1' * 3000000, 'a' + '.a' * 3000000,\n"
+            "              '[' * 5000 + ']' * 5000):\n"
             "    try: raw_formats._literal(chain)\n"
             "    except ValueError: print('refused')")
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     output, errors = process.communicate()
     assert (process.returncode, output.split(), errors) == (
-        0, [b"refused", b"refused"], b"")
+        0, [b"refused"] * 3, b"")
 
 
 plain_values = st.recursive(
@@ -325,7 +326,8 @@ def zipped(members=(("ml/ratings.csv", TEXT), ("ml/README", b"x"))):
 
 
 @pytest.mark.parametrize("content, member", [
-    (TEXT, "ratings.csv"), (gzipped(), None), (zipped(), "ratings.csv"),
+    (TEXT, "ratings.csv"), (b"PK,XY," + TEXT.replace(b"\nu", b"\n,,u"), None),
+    (gzipped(), None), (zipped(), "ratings.csv"),
     (zipped([("only.csv", TEXT)]), None),
     (zipped([("../../ratings.csv", TEXT)]), "ratings.csv"),
     (zipped([("/ratings.csv", TEXT)]), "ratings.csv")])

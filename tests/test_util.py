@@ -301,9 +301,9 @@ def test_an_empty_file_and_a_folder_are_errors_that_name_the_flag(tmp_path):
 
 def test_an_id_map_gives_original_ids_and_titles(tmp_path):
     path = write(tmp_path / "x.items.tsv", u"item\toriginal_id\ttitle\n1\tB00"
-                 u"\tThe \u00dc\n2\ta\\tb\\\\n\t\n".encode("utf-8"))
+                 u"\tThe \\t\u00dc\n2\ta\\tb\\\\n\t\n".encode("utf-8"))
     assert list(util.read_id_map(path).items()) == [
-        (1, ("B00", u"The \u00dc")), (2, ("a\tb\\n", ""))]
+        (1, ("B00", u"The \t\u00dc")), (2, ("a\tb\\n", ""))]
     path = write(tmp_path / "x.users.tsv", b"user\toriginal_id\n1\tann\n")
     assert list(util.read_id_map(path).items()) == [(1, ("ann", ""))]
 
