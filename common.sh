@@ -79,13 +79,13 @@ set_up() {
   PYTHON=$venv/bin/python
 }
 
-# Generates, trains and evaluates one dataset with the variables of the caller;
-# the arguments go to run.py.
+# Generates, trains and evaluates one dataset with the variables of the caller,
+# after making data/<name>.txt where it is missing; the arguments go to run.py.
 run_dataset() {
   local data=./data/$dataset_name$signature
-  [ -f "data/$dataset_name.txt" ] \
-    || fail "data/$dataset_name.txt is missing; $how_to_get"
   set_up
+  # shellcheck disable=SC2086  # a command and its arguments
+  [ -f "data/$dataset_name.txt" ] || "$PYTHON" -u $make_data
   "$PYTHON" -u gen_data_fin.py \
     --dataset_name="$dataset_name" \
     --max_seq_length="$max_seq_length" \
@@ -125,5 +125,6 @@ batch_size=${batch_size:-256}
 num_warmup_steps=${num_warmup_steps:-100}
 learning_rate=${learning_rate:-1e-4}
 if [ -n "${dataset_name:-}" ]; then
+  make_data=${make_data:-data/prepare_data.py $dataset_name}
   signature=${signature:--mp$mask_prob-sw$prop_sliding_window-mlp$masked_lm_prob-df$dupe_factor-mpps$max_predictions_per_seq-msl$max_seq_length}
 fi

@@ -4,7 +4,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 dataset_name=beauty
-how_to_get="get the Amazon Beauty ratings of 2014 from jmcauley.ucsd.edu/data/amazon and write it as README.md, section Data, says"
 max_seq_length=${max_seq_length:-50}
 masked_lm_prob=${masked_lm_prob:-0.6}
 max_predictions_per_seq=${max_predictions_per_seq:-30}

@@ -4,7 +4,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 dataset_name=ml-1m
-how_to_get="get MovieLens-1M from grouplens.org/datasets/movielens/1m and write it as README.md, section Data, says"
 max_seq_length=${max_seq_length:-200}
 masked_lm_prob=${masked_lm_prob:-0.2}
 max_predictions_per_seq=${max_predictions_per_seq:-40}

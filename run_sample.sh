@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 dataset_name=sample
-how_to_get="make it with data/make_sample.py"
+make_data=data/make_sample.py
 max_seq_length=${max_seq_length:-50}
 masked_lm_prob=${masked_lm_prob:-0.2}
 max_predictions_per_seq=${max_predictions_per_seq:-10}

@@ -4,7 +4,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 dataset_name=steam
-how_to_get="get the Steam reviews of Australian users from cseweb.ucsd.edu/~jmcauley/datasets.html and write it as README.md, section Data, says"
 max_seq_length=${max_seq_length:-50}
 masked_lm_prob=${masked_lm_prob:-0.4}
 max_predictions_per_seq=${max_predictions_per_seq:-20}

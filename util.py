@@ -212,6 +212,50 @@ class _Unpickler(pickle.Unpickler):
         return pickle.Unpickler.find_class(self, module, name)
 
 
+def read_id_map(path):
+    """Reads data/<name>.items.tsv or .users.tsv, as data/prepare_data.py writes.
+
+    Args:
+        path: str, the file's name.
+
+    Returns:
+        OrderedDict, number in the interactions file (int) -> (original id,
+        title), both str; the title is empty where the source has none.
+
+    Raises:
+        ValueError: a malformed line, named as path:line.
+        IOError: the file cannot be read.
+    """
+    ids = collections.OrderedDict()
+    with io.open(path, encoding="utf-8", newline="\n") as lines:
+        next(lines, None)  # the columns' names
+        for line_number, line in enumerate(lines, 2):
+            fields = line.rstrip("\n").split("\t")
+            if len(fields) not in (2, 3) or not re.match(
+                    r"[0-9]+\Z", fields[0]):
+                raise ValueError("%s:%d: %s is not number, id and title; "
+                                 "write the file again with "
+                                 "data/prepare_data.py"
+                                 % (path, line_number, quote(line)))
+            ids[int(fields[0])] = (
+                unescape(fields[1]), unescape("".join(fields[2:])))
+    return ids
+
+
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_ESCAPED = {escape: plain for plain, escape in six.iteritems(_ESCAPES)}
+
+
+def escape(text):
+    """Text fit for a field of a .tsv file: no tab and no line break."""
+    return re.sub(r"[\\\t\n\r]", lambda match: _ESCAPES[match.group()], text)
+
+
+def unescape(text):
+    """What `escape` was given."""
+    return re.sub(r"\\[\\tnr]", lambda match: _ESCAPED[match.group()], text)
+
+
 def load_pickle(path, expected_type):
     """Reads a `.vocab` or `.his` file, refusing foreign classes.
 
@@ -247,6 +291,12 @@ def log(message):
     """Prints one line with the time to standard error."""
     tqdm.write("%s %s" % (time.strftime("%H:%M:%S"), message), file=sys.stderr)
     sys.stderr.flush()
+
+
+def quote(value, width=60):
+    """A value for a message: on one line and not too long."""
+    text = repr(value)
+    return text if len(text) <= width else text[:width] + "..."
 
 
 class Progress(object):

@@ -139,12 +139,49 @@ def test_every_dataset_has_a_script_and_three_widths_or_one(name):
             ROOT, "bert_train", "bert_config_%s_%d.json" % (name, width)))
 
 
-def test_a_missing_interactions_file_is_one_line(tmp_path):
-    if os.path.exists(os.path.join(ROOT, "data", "steam.txt")):
-        pytest.skip("data/steam.txt is there")
+# A stand-in for the environment's python: says what it is asked to run.
+SAYS_ITS_SCRIPT = """
+case "$1 $2" in
+  *prepare_data*|*make_sample*) echo "$2 ${3-}" >> "$LOG"; exit "$STATUS";;
+  -u*) echo "$2" >> "$LOG";;
+esac"""
+
+
+def run_dataset(machine, folder, name, status=0, there=False):
+    """(status, the scripts that run_<name>.sh runs) in a copy of the project."""
+    (folder / "data").mkdir()
+    for file in ("common.sh", "requirements.txt", "run_%s.sh" % name):
+        shutil.copy(os.path.join(ROOT, file), str(folder))
+    if there:
+        (folder / "data" / (name + ".txt")).write_text("1 1\n")
+    machine.add("python-of-the-venv", SAYS_ITS_SCRIPT)
+    machine.add("python3", (
+        'if [ "$1" = -m ]; then mkdir -p "$3/bin"; '
+        'cp "${0%/*}/python-of-the-venv" "$3/bin/python"; else echo 3.11; fi'))
     process = subprocess.Popen(
-        [os.path.join(ROOT, "run_steam.sh")], stderr=subprocess.PIPE)
+        ["bash", str(folder / ("run_%s.sh" % name))],
+        stderr=subprocess.PIPE, env=dict(
+            PATH=str(machine.folder), VENVS=str(folder / "venvs"),
+            LOG=str(folder / "log"), STATUS=str(status)))
     _, errors = process.communicate()
-    assert process.returncode == 1
-    assert len(errors.decode().splitlines()) == 1
-    assert b"data/steam.txt is missing" in errors
+    log = folder / "log"
+    assert b"unbound" not in errors, errors
+    return process.returncode, log.read_text().splitlines()
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_missing_interactions_file_is_made_first(machine, tmp_path, name):
+    make = ("data/make_sample.py " if name == "sample"
+            else "data/prepare_data.py " + name)
+    assert run_dataset(machine, tmp_path, name) == (
+        0, [make, "gen_data_fin.py", "run.py"])
+
+
+def test_an_interactions_file_that_is_there_is_taken(machine, tmp_path):
+    assert run_dataset(machine, tmp_path, "steam", there=True) == (
+        0, ["gen_data_fin.py", "run.py"])
+
+
+def test_a_dataset_that_cannot_be_made_ends_the_script(machine, tmp_path):
+    assert run_dataset(machine, tmp_path, "ml-1m", status=1) == (
+        1, ["data/prepare_data.py ml-1m"])

@@ -313,6 +313,25 @@ def test_an_empty_file_and_a_folder_are_errors_that_name_the_flag(tmp_path):
         assert folder + name in str(error.value)
 
 
+# --- read_id_map ------------------------------------------------------------
+
+def test_an_id_map_gives_original_ids_and_titles(tmp_path):
+    path = write(tmp_path / "x.items.tsv", u"item\toriginal_id\ttitle\n1\tB00"
+                 u"\tThe \\t\u00dc\n2\ta\\tb\\\\n\t\n".encode("utf-8"))
+    assert list(util.read_id_map(path).items()) == [
+        (1, ("B00", u"The \t\u00dc")), (2, ("a\tb\\n", ""))]
+    path = write(tmp_path / "x.users.tsv", b"user\toriginal_id\n1\tann\n")
+    assert list(util.read_id_map(path).items()) == [(1, ("ann", ""))]
+
+
+@pytest.mark.parametrize("line", [b"1", b"x\ta", b"1\ta\tb\tc", b"-1\ta",
+                                  b"\xc2\xb2\ta", b""])
+def test_a_malformed_line_of_an_id_map_is_named(tmp_path, line):
+    path = write(tmp_path / "map.tsv", b"item\toriginal_id\n1\ta\n%s\n" % line)
+    with pytest.raises(ValueError, match="map.tsv:3: "):
+        util.read_id_map(path)
+
+
 # --- load_pickle ------------------------------------------------------------
 
 def small_vocab():

@@ -1,0 +1,89 @@
+"""What the published datasets are: sources, formats, filters, statistics."""
+
+import collections
+
+import raw_formats
+from interactions import Choices
+
+# A file that a publisher offers. `has_md5`: its MD5 sum is published beside it.
+# `member` and `titles_member` are the base names of the files inside a zip.
+# `rows` is a format of raw_formats; `titles` reads the titles, where there are.
+Source = collections.namedtuple(
+    "Source", "file url has_md5 member rows encoding titles_member titles "
+              "published")
+
+# `sources`: the first is the default. `choices`: how the papers filtered.
+Dataset = collections.namedtuple("Dataset", "sources choices")
+
+# A row of published statistics as it is printed; "3.5 M" is all that is known.
+Published = collections.namedtuple(
+    "Published", "users items interactions average_length density")
+
+_GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
+_AMAZON = ("http://snap.stanford.edu/data/amazon/productGraph/"
+           "categoryFiles/")
+
+
+def _movielens_20m(lines):
+    return raw_formats.delimited(
+        lines, ["userId", "movieId", "timestamp", "rating"])
+
+
+def _amazon_ratings(lines):
+    return raw_formats.delimited(lines, ["1", "2", "4", "3"], header=False,
+                                 width=4)
+
+
+def _amazon_reviews(lines):
+    return raw_formats.json_lines(
+        lines, ["reviewerID", "asin", "unixReviewTime", "overall"])
+
+
+def _plain(file, url, rows, published):
+    """A source that is one file, without titles and published checksum."""
+    return Source(file, url + file, False, None, rows, "utf-8", None, None,
+                  published)
+
+
+# Users, items and interactions: table 1 of the BERT4Rec paper, and for ML-1M
+# and Beauty the exact counts of the files that its authors published. Average
+# length and density follow from them. (The paper prints 163.5 and 4.79 % for
+# ML-1M: without the two held-out items of every user.)
+DATASETS = collections.OrderedDict([
+    # Two raw counts decide this: 3,706 movies are rated, 3,416 of them five
+    # times or more, and then every user still has 18 ratings.
+    ("ml-1m", Dataset(
+        [Source("ml-1m.zip", _GROUPLENS + "ml-1m.zip", True,
+                "ratings.dat", raw_formats.double_colon, "latin-1",
+                "movies.dat", raw_formats.double_colon_titles,
+                Published("6,040", "3,416", "999,611", "165.5", "4.84 %"))],
+        Choices(5, 5, "once", None, "keep", "file-order"))),
+    # 26,744 is the number of movies with any rating: items are not filtered.
+    ("ml-20m", Dataset(
+        [Source("ml-20m.zip", _GROUPLENS + "ml-20m.zip", True,
+                "ratings.csv", _movielens_20m, "utf-8",
+                "movies.csv", raw_formats.csv_titles,
+                Published("138,493", "26,744", "20.0 M", "144.4", "0.54 %"))],
+        Choices(5, 1, "once", None, "keep", "file-order"))),
+    # In the published file every user has five items or more, but a quarter of
+    # the items has a single user: items were counted before users were dropped.
+    ("beauty", Dataset(
+        [_plain("ratings_Beauty.csv", _AMAZON, _amazon_ratings,
+                Published("40,226", "54,542", "353,962", "8.8", "0.02 %")),
+         _plain("reviews_Beauty_5.json.gz", _AMAZON, _amazon_reviews,
+                Published("22,363", "12,101", "198,502", "8.9", "0.07 %"))],
+        Choices(5, 5, "items-then-users", None, "keep", "file-order"))),
+    # The published statistics come from the large archive (7.8 M reviews); the
+    # Australian users wrote 59,305.
+    ("steam", Dataset(
+        [_plain("steam_reviews.json.gz", "https://cseweb.ucsd.edu/~wckang/",
+                raw_formats.steam,
+                Published("281,428", "13,044", "3.5 M", "12.4", "0.10 %")),
+         _plain("australian_user_reviews.json.gz",
+                "https://mcauleylab.ucsd.edu/public_datasets/data/steam/",
+                raw_formats.steam, None)],
+        Choices(5, 5, "items-then-users", None, "first", "file-order"))),
+])
+
+# People's own files are left as they are, unless flags say otherwise.
+OWN = Choices(1, 1, "once", None, "keep", "file-order")
