@@ -1,6 +1,8 @@
 """The TFRecord schema that writer and reader share, and the `input_fn`."""
 
+import collections
 import functools
+import itertools
 
 import tensorflow.compat.v1 as tf
 
@@ -125,6 +127,54 @@ def check_record_lengths(paths, max_seq_length, max_predictions_per_seq):
                     "%s: written with %s %d, but --%s=%d; pass --%s=%d or "
                     "generate the file again"
                     % (path, flag, there, flag, here, flag, there))
+
+
+def _restore(record):
+    """(user, ids with the masked ones put back, the ids that were masked) of a
+    serialized instance: an int and two lists."""
+    feature = tf.train.Example.FromString(record).features.feature
+    (user,), ids, mask, positions, labels = [
+        list(feature[name].int64_list.value) for name in (
+            "info", "input_ids", "input_mask", "masked_lm_positions",
+            "masked_lm_ids")]
+    real = int(sum(feature["masked_lm_weights"].float_list.value))
+    ids = ids[:sum(mask)]
+    for position, label in zip(positions[:real], labels):
+        ids[position] = label
+    return user, ids, labels[:real]
+
+
+def _restored(paths):
+    """Yields `_restore` of every record; ValueError for a damaged file."""
+    for path in paths:
+        try:
+            for record in tf.python_io.tf_record_iterator(path):
+                yield _restore(record)
+        except Exception as error:  # TensorFlow's and protobuf's own errors
+            raise ValueError("%s: a damaged record (%s); generate it again "
+                             "with gen_data_fin.py"
+                             % (path, str(error).split("\n")[0]))
+
+
+def read_windows(paths, limit):
+    """Yields (user, list of ids) of the first records, unmasked.
+
+    Args:
+        paths: list of str, TFRecord files.
+        limit: int, records at most.
+    """
+    for user, ids, _ in itertools.islice(_restored(paths), limit):
+        yield user, ids
+
+
+def read_targets(paths):
+    """OrderedDict, user -> id of the masked item, of test or validation files.
+
+    Args:
+        paths: list of str, TFRecord files.
+    """
+    return collections.OrderedDict(
+        (user, labels[0]) for user, _, labels in _restored(paths))
 
 
 def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,
