@@ -3,7 +3,8 @@
     python gen_data_fin.py --dataset_name=ml-1m --data_dir=./data/ ...
 
 reads <data_dir><dataset_name>.txt and writes, all at once or not at all,
-<data_dir><dataset_name><signature>{.train.tfrecord,.test.tfrecord,.vocab,.his}.
+<data_dir><dataset_name><signature>{.train.tfrecord,.test.tfrecord,.vocab,.his};
+with --holdout_validation .valid.tfrecord as well.
 """
 
 import collections
@@ -63,6 +64,9 @@ def define_flags():
     flags.DEFINE_integer("random_seed", 12345,
                          "The same seed writes the same bytes.",
                          lower_bound=0, upper_bound=2 ** 32 - 1)
+    flags.DEFINE_bool("holdout_validation", False,
+                      "Keep each user's second-to-last item out of training "
+                      "and write .valid.tfrecord, which asks for it.")
 
 
 # --- windows ----------------------------------------------------------------
@@ -210,7 +214,7 @@ def _serialize(user, masked, options):
         options.max_predictions_per_seq)
 
 
-def serialize_test(sequences, mask_id, options):
+def serialize_last(sequences, mask_id, options):
     """Yields each sequence's last L items with the last one masked, as bytes."""
     for user, ids in sequences.items():
         window = ids[-options.max_seq_length:]
@@ -274,29 +278,37 @@ def _print_statistics(path, partition, lengths):
                  100.0 * total / (partition.usernum * partition.itemnum)))
 
 
-def generate(source, target, options, pool_size):
-    """Reads interactions and writes the four files of one dataset.
+def generate(source, target, options, pool_size, holdout_validation=False):
+    """Reads interactions and writes the four or five files of one dataset.
 
     Args:
         source: str, the interactions file.
         target: str, the outputs' names up to their endings.
         options: Options.
         pool_size: int, worker processes.
+        holdout_validation: bool; keep the validation items out of training
+            and write them as .valid.tfrecord.
 
     Raises:
-        ValueError: malformed input, or options that fit no window.
+        ValueError: malformed input, options that fit no window, or a
+            .valid.tfrecord of an earlier run that would not fit the rest.
         IOError: a file cannot be read or written.
     """
     started = time.time()
     window_step(options.max_seq_length, options.prop_sliding_window)
+    if os.path.exists(target + ".valid.tfrecord") and not holdout_validation:
+        raise ValueError(
+            "%s.valid.tfrecord is there, and the training file would now hold "
+            "its items; remove it, or give another --signature" % target)
     partition = util.data_partition(source)
-    # The published protocol trains on the validation item as well.
-    train = collections.OrderedDict(
+    folded = collections.OrderedDict(
         (user, np.concatenate([items, partition.valid[user]]))
         for user, items in partition.train.items())
     whole = collections.OrderedDict(
         (user, np.concatenate([items, partition.test[user]]))
-        for user, items in train.items())
+        for user, items in folded.items())
+    # The published protocol trains on the validation item as well.
+    train = partition.train if holdout_validation else folded
     _print_statistics(source, partition,
                       np.array([len(items) for items in whole.values()]))
 
@@ -318,6 +330,10 @@ def generate(source, target, options, pool_size):
     testable = collections.OrderedDict(
         (user, ids) for user, ids in whole_ids.items()
         if len(partition.test[user]))
+    asking = [(".test.tfrecord", testable)]
+    if holdout_validation:
+        asking.append((".valid.tfrecord", collections.OrderedDict(
+            (user, ids[:-1]) for user, ids in testable.items())))
     util.log("vocabulary size %d; %d windows (%d of one item); %d training "
              "instances; %d test instances, %d users too short for one" % (
                  words.get_vocab_size(), len(instances.windows),
@@ -331,10 +347,11 @@ def generate(source, target, options, pool_size):
             pickle.dump({vocab.user_token(user): [ids.tolist()]
                          for user, ids in whole_ids.items()},
                         stream, PICKLE_PROTOCOL)
-        with tf.python_io.TFRecordWriter(
-                files.path(target + ".test.tfrecord")) as writer:
-            for record in serialize_test(testable, mask_id, options):
-                writer.write(record)
+        for ending, sequences in asking:
+            with tf.python_io.TFRecordWriter(
+                    files.path(target + ending)) as writer:
+                for record in serialize_last(sequences, mask_id, options):
+                    writer.write(record)
         with tf.python_io.TFRecordWriter(
                 files.path(target + ".train.tfrecord")) as writer:
             progress = util.Progress(len(instances), "instances")
@@ -343,8 +360,11 @@ def generate(source, target, options, pool_size):
                     writer.write(record)
                 progress.update(len(records))
             progress.close()
-    util.log("wrote %s{.train.tfrecord,.test.tfrecord,.vocab,.his} in %.1f s"
-             % (target, time.time() - started))
+    util.log("wrote %s{%s,.train.tfrecord,.vocab,.his} in %.1f s; validation "
+             "items are %s" % (
+                 target, ",".join(ending for ending, _ in asking),
+                 time.time() - started,
+                 "held out" if holdout_validation else "folded into train"))
 
 
 def main(argv):
@@ -358,7 +378,8 @@ def main(argv):
         target = os.path.join(args.data_dir,
                               args.dataset_name + args.signature)
         options = Options(*[getattr(args, name) for name in Options._fields])
-        generate(source, target, options, args.pool_size)
+        generate(source, target, options, args.pool_size,
+                 args.holdout_validation)
 
 
 if __name__ == "__main__":

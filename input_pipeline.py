@@ -1,5 +1,8 @@
 """The TFRecord schema that writer and reader share, and the `input_fn`."""
 
+import collections
+import itertools
+
 import tensorflow.compat.v1 as tf
 
 SHUFFLE_BUFFER = 100000   # instances; about 130 MB of ML-1M's
@@ -114,6 +117,45 @@ def check_record_lengths(paths, max_seq_length, max_predictions_per_seq):
                     "%s: written with %s %d, but --%s=%d; pass --%s=%d or "
                     "generate the file again"
                     % (path, flag, there, flag, here, flag, there))
+
+
+def _examples(paths):
+    """Yields (user, ids with the masked ones restored, ids that were masked)
+    of every record: an int and two lists."""
+    for path in paths:
+        for record in tf.python_io.tf_record_iterator(path):
+            feature = tf.train.Example.FromString(record).features.feature
+            user, ids, mask, positions, labels = [
+                list(feature[name].int64_list.value) for name in (
+                    "info", "input_ids", "input_mask", "masked_lm_positions",
+                    "masked_lm_ids")]
+            weights = feature["masked_lm_weights"].float_list.value
+            real = int(sum(weights))
+            ids = ids[:sum(mask)]
+            for position, label in zip(positions[:real], labels):
+                ids[position] = label
+            yield user[0], ids, labels[:real]
+
+
+def read_windows(paths, limit):
+    """Yields (user, list of ids) of the first records, unmasked.
+
+    Args:
+        paths: list of str, TFRecord files.
+        limit: int, records at most.
+    """
+    for user, ids, _ in itertools.islice(_examples(paths), limit):
+        yield user, ids
+
+
+def read_targets(paths):
+    """OrderedDict, user -> id of the masked item, of test or validation files.
+
+    Args:
+        paths: list of str, TFRecord files.
+    """
+    return collections.OrderedDict(
+        (user, labels[0]) for user, _, labels in _examples(paths))
 
 
 def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,

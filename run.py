@@ -7,6 +7,7 @@
 The model directory is checkpointDir + signature.
 """
 
+import argparse
 import collections
 import json
 import os
@@ -16,6 +17,7 @@ from absl import app
 from absl import flags
 
 import evaluation
+import ranking_files
 import util
 
 util.quiet_tensorflow()
@@ -24,9 +26,12 @@ import tensorflow.compat.v1 as tf  # noqa: E402
 import input_pipeline  # noqa: E402
 import modeling  # noqa: E402
 import optimization  # noqa: E402
+import run_record  # noqa: E402
+import selection  # noqa: E402
 
 CONFIG_FILE = "bert_config.json"      # in the model directory
 RESULTS_FILE = "eval_results.txt"     # in the model directory
+USERS_FILE = "eval_users.tsv"         # in the model directory
 SUMMARY_STEPS = 100
 LENGTH_GROUPS = 4                     # a training batch is encoded in
 # Keys that may change between two runs on one checkpoint.
@@ -35,8 +40,8 @@ FREE_CONFIG_KEYS = ("hidden_dropout_prob", "attention_probs_dropout_prob",
 
 # What the checks found out; everything below `main` reads this, not flags.
 Job = collections.namedtuple(
-    "Job", "config model_dir train_files test_files words user_history "
-           "checkpoint args")
+    "Job", "config model_dir files words user_history checkpoint chosen "
+           "validation checksums candidates args")
 
 
 def define_flags():
@@ -46,6 +51,19 @@ def define_flags():
                         "Training TFRecords: names and globs, comma-separated.")
     flags.DEFINE_string("test_input_file", None,
                         "Test TFRecords: names and globs, comma-separated.")
+    flags.DEFINE_string("valid_input_file", None,
+                        "Validation TFRecords of gen_data_fin.py "
+                        "--holdout_validation: names and globs, "
+                        "comma-separated. Training keeps the checkpoint that "
+                        "ranks them best in best/, and --do_eval takes it.")
+    flags.DEFINE_integer("eval_every_steps", 0,
+                         "Steps between validations; 0: as many as "
+                         "--save_checkpoints_steps.", lower_bound=0)
+    flags.DEFINE_string("selection_metric", "paper/ndcg@10",
+                        "<protocol>/<metric> that chooses the best checkpoint.")
+    flags.DEFINE_integer("early_stopping_patience", 0,
+                         "Stop after this many validations without "
+                         "improvement; 0: never.", lower_bound=0)
     flags.DEFINE_string("checkpointDir", None,
                         "The model directory is checkpointDir + signature.")
     flags.DEFINE_string("signature", "default", "See checkpointDir.")
@@ -58,7 +76,9 @@ def define_flags():
                          lower_bound=1)
     flags.DEFINE_bool("do_train", False,
                       "Train, from the model directory's newest checkpoint.")
-    flags.DEFINE_bool("do_eval", False, "Evaluate the newest checkpoint.")
+    flags.DEFINE_bool("do_eval", False,
+                      "Evaluate the best checkpoint where validations chose "
+                      "one, else the newest.")
     flags.DEFINE_integer("batch_size", 32, "Sequences a training step.",
                          lower_bound=1)
     flags.DEFINE_integer("eval_batch_size", 256, "Users an evaluation step.",
@@ -88,11 +108,21 @@ def define_flags():
                       "Overrides the model config's.")
     flags.DEFINE_list("protocols", list(evaluation.PROTOCOLS),
                       "Evaluation protocols, comma-separated.")
+    flags.DEFINE_integer("eval_seeds", 1,
+                         "Seeds of the sampled candidates: the published one "
+                         "gives the results; with more, mean and standard "
+                         "deviation are added.", lower_bound=1)
+    flags.DEFINE_string("candidates_file", None,
+                        "Rank the candidates in this file (.tsv or .tsv.gz); "
+                        "where there is none, write those that were drawn.")
     flags.DEFINE_bool("use_pop_random", True,
                       "Protocol seed draws negatives by popularity; False: "
                       "uniformly.")
     flags.DEFINE_string("vocab_filename", None, "The .vocab file.")
     flags.DEFINE_string("user_history_filename", None, "The .his file.")
+    flags.DEFINE_bool("ignore_checksums", False,
+                      "Go on with other data than the checkpoint was trained "
+                      "with.")
     flags.mark_flags_as_required(["bert_config_file", "checkpointDir"])
 
 
@@ -179,12 +209,8 @@ def check_checkpoint(checkpoint, config):
                          "--signature" % (checkpoint, fault))
 
 
-def check_job(args):
-    """Looks at every input and makes a Job of the flags.
-
-    Raises:
-        ValueError, IOError: the first thing that does not fit.
-    """
+def _check_choices(args):
+    """Raises ValueError for flags that do not go together."""
     if not (args.do_train or args.do_eval):
         raise ValueError("nothing to do; pass --do_train, --do_eval or both")
     unknown = sorted(set(args.protocols) - set(evaluation.PROTOCOLS))
@@ -192,37 +218,143 @@ def check_job(args):
         raise ValueError("--protocols: unknown protocol %r; the protocols are "
                          "%s" % (", ".join(unknown),
                                  ", ".join(evaluation.PROTOCOLS)))
-    words = user_history = None
-    train_files = test_files = ()
-    if args.vocab_filename or args.do_eval:
-        words = util.load_pickle(_required_file(args, "vocab_filename"),
-                                 "FreqVocab")
-    config = load_config(args, words)
-    if args.do_train:
-        train_files = _check_records(args, "train_input_file")
-    if args.do_eval:
-        test_files = _check_records(args, "test_input_file")
-        user_history = util.load_pickle(
-            _required_file(args, "user_history_filename"), "dict")
+    protocol, _, metric = args.selection_metric.partition("/")
+    if protocol not in evaluation.PROTOCOLS or (
+            metric not in evaluation.METRICS):
+        raise ValueError(
+            "--selection_metric: no %r; write <protocol>/<metric>, the "
+            "protocols are %s, the metrics %s" % (
+                args.selection_metric, ", ".join(evaluation.PROTOCOLS),
+                ", ".join(evaluation.METRICS)))
+    for flag in ("eval_every_steps", "early_stopping_patience"):
+        if getattr(args, flag) and not args.valid_input_file:
+            raise ValueError("--%s=%d needs --valid_input_file, the "
+                             ".valid.tfrecord of gen_data_fin.py "
+                             "--holdout_validation"
+                             % (flag, getattr(args, flag)))
 
+
+def _check_files(args):
+    """dict, flag -> list of the files that this job reads."""
+    files = {}
+    if args.vocab_filename or args.do_eval or args.valid_input_file:
+        files["vocab_filename"] = [_required_file(args, "vocab_filename")]
+    if args.user_history_filename or args.do_eval or args.valid_input_file:
+        files["user_history_filename"] = [
+            _required_file(args, "user_history_filename")]
+    for flag, needed in (("train_input_file", args.do_train),
+                         ("valid_input_file",
+                          args.do_train and args.valid_input_file),
+                         ("test_input_file", args.do_eval)):
+        if needed:
+            files[flag] = _check_records(args, flag)
+    return files
+
+
+def _check_validation(files, user_history, record, args):
+    """Whether validation items are held out; see run_record.validation_of.
+
+    Raises:
+        ValueError: the validation items are in the training file.
+    """
+    if not args.do_train:
+        return record["validation"] if record else run_record.UNKNOWN
+    if user_history is None:
+        return run_record.UNKNOWN
+    validation = run_record.validation_of(files["train_input_file"],
+                                          user_history)
+    if "valid_input_file" in files and validation == run_record.FOLDED:
+        raise ValueError(
+            "--train_input_file: %s holds the users' validation items, so they "
+            "cannot choose a checkpoint; generate it with gen_data_fin.py "
+            "--holdout_validation, or leave --valid_input_file out"
+            % args.train_input_file)
+    return validation
+
+
+def _check_selection(model_dir, args):
+    """The Selection of a model directory, or None without validation.
+
+    Raises:
+        ValueError: training would go on without the validations it began with.
+    """
+    folder = os.path.join(model_dir, selection.FOLDER)
+    if args.do_train and args.valid_input_file:
+        return selection.Selection(model_dir, args.selection_metric)
+    if args.do_train and os.path.exists(
+            os.path.join(folder, selection.FILE)):
+        raise ValueError(
+            "%s holds a best checkpoint by validation; pass "
+            "--valid_input_file to go on choosing, or another --signature"
+            % folder)
+    return None
+
+
+def _find_checkpoint(model_dir, config, args):
+    """The checkpoint that is there to evaluate, or None before a training."""
+    newest = tf.train.latest_checkpoint(model_dir)
+    best = tf.train.latest_checkpoint(
+        os.path.join(model_dir, selection.FOLDER))
+    for checkpoint in (newest, best, args.init_checkpoint):
+        if checkpoint:
+            check_checkpoint(checkpoint, config)
+    if args.init_checkpoint and not args.do_train:
+        return args.init_checkpoint
+    if not args.do_train and newest is None:
+        raise ValueError("no checkpoint in %s; train first with --do_train, or "
+                         "correct --checkpointDir and --signature" % model_dir)
+    return best or newest
+
+
+def _check_candidates(files, words, args):
+    """The candidates to rank: those of a file, {} to keep what is drawn for a
+    new file, or None."""
+    path = args.candidates_file
+    if not (path and args.do_eval):
+        return None
+    if os.path.exists(path):
+        return ranking_files.read_candidates(
+            path, words, input_pipeline.read_targets(files["test_input_file"]),
+            args.protocols)
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise ValueError("--candidates_file: no folder %s; make it, or correct "
+                         "the name" % folder)
+    return {}
+
+
+def check_job(args):
+    """Looks at every input and makes a Job of the flags.
+
+    Raises:
+        ValueError, IOError: the first thing that does not fit.
+    """
+    _check_choices(args)
+    files = _check_files(args)
+    words = user_history = None
+    if "vocab_filename" in files:
+        words = util.load_pickle(files["vocab_filename"][0], "FreqVocab")
+    config = load_config(args, words)
+    if "user_history_filename" in files:
+        user_history = util.load_pickle(files["user_history_filename"][0],
+                                        "dict")
     if args.num_sampled >= config.vocab_size - 1:
         raise ValueError("--num_sampled=%d is not below the %d items and "
                          "special tokens; lower it, or 0 for all of them"
                          % (args.num_sampled, config.vocab_size - 1))
 
     model_dir = args.checkpointDir + args.signature
-    newest = tf.train.latest_checkpoint(model_dir)
-    for checkpoint in (newest, args.init_checkpoint):
-        if checkpoint:
-            check_checkpoint(checkpoint, config)
-    checkpoint = newest
-    if args.init_checkpoint and not args.do_train:
-        checkpoint = args.init_checkpoint
-    if not args.do_train and checkpoint is None:
-        raise ValueError("no checkpoint in %s; train first with --do_train, or "
-                         "correct --checkpointDir and --signature" % model_dir)
-    return Job(config, model_dir, train_files, test_files, words, user_history,
-               checkpoint, args)
+    checkpoint = _find_checkpoint(model_dir, config, args)
+    chosen = _check_selection(model_dir, args)
+    # A training is compared with the one that it goes on from.
+    folder = os.path.dirname(checkpoint) if checkpoint else model_dir
+    record, sums = run_record.read(folder), run_record.checksums(files)
+    if record and not args.ignore_checksums:
+        run_record.check_checksums(record, sums, folder)
+    validation = _check_validation(files, user_history, record, args)
+    return Job(config, model_dir, files, words, user_history, checkpoint,
+               chosen, validation, sums, _check_candidates(files, words, args),
+               args)
 
 
 # --- the graph --------------------------------------------------------------
@@ -332,7 +464,7 @@ def _may_trim(config):
 
 def make_estimator(job):
     """The Estimator of a job; says once what it runs on."""
-    gpus = tf.config.experimental.list_physical_devices("GPU")
+    gpus = _gpu_names()
     util.log("TensorFlow %s on %s" % (
         tf.__version__, "%d GPU(s)" % len(gpus) if gpus
         else "the CPU (no usable GPU found)"))
@@ -342,6 +474,15 @@ def make_estimator(job):
             save_summary_steps=SUMMARY_STEPS,
             session_config=_session_config(job.args),
             save_checkpoints_steps=job.args.save_checkpoints_steps))
+
+
+def _gpu_names():
+    """list of str, one a usable GPU."""
+    devices = tf.config.experimental.list_physical_devices("GPU")
+    details = getattr(tf.config.experimental, "get_device_details",
+                      lambda device: {})  # TensorFlow 1.15 tells no more
+    return [details(device).get("device_name", device.name)
+            for device in devices]
 
 
 def _session_config(args):
@@ -354,14 +495,18 @@ def _session_config(args):
     return config
 
 
+def _input_fn(job, flag, batch_size, seed=None):
+    """The input_fn of an input flag's files; with a seed it is for training."""
+    return input_pipeline.make_input_fn(
+        job.files[flag], job.args.max_seq_length,
+        job.args.max_predictions_per_seq, batch_size,
+        is_training=seed is not None, seed=seed, trim=_may_trim(job.config))
+
+
 def train(estimator, job):
     """Trains to num_train_steps from where the model directory stands."""
     args = job.args
     tf.gfile.MakeDirs(job.model_dir)
-    with util.AtomicFiles() as files:
-        with open(files.path(os.path.join(job.model_dir, CONFIG_FILE)),
-                  "w") as stream:
-            stream.write(job.config.to_json_string())
     start = 0
     if tf.train.latest_checkpoint(job.model_dir):
         start = int(estimator.get_variable_value("global_step"))
@@ -369,17 +514,78 @@ def train(estimator, job):
         util.log("%s is at step %d already; a larger --num_train_steps trains "
                  "on" % (job.model_dir, start))
         return
-    util.log("training %s from step %d to %d" % (
-        job.model_dir, start, args.num_train_steps))
+    if job.chosen and job.chosen.exhausted(args.early_stopping_patience):
+        util.log("%s stopped early at step %d; a larger "
+                 "--early_stopping_patience trains on" % (job.model_dir, start))
+        return
+    beside = _write_records(job, start)
+    util.log("training %s from step %d to %d; validation items: %s" % (
+        job.model_dir, start, args.num_train_steps, job.validation))
+    hooks = [ProgressHook(args.num_train_steps)]
+    if job.chosen:
+        hooks.append(selection.ValidationHook(
+            job.chosen, Validator(job).evaluate, job.model_dir,
+            args.eval_every_steps or args.save_checkpoints_steps,
+            args.num_train_steps, args.early_stopping_patience, beside))
     # A resumed run goes on with another order than the one it began with.
-    input_fn = input_pipeline.make_input_fn(
-        job.train_files, args.max_seq_length, args.max_predictions_per_seq,
-        args.batch_size, is_training=True, seed=args.random_seed + start,
-        trim=_may_trim(job.config))
-    with util.one_line_errors("run.py",
-                              tf.train.NanLossDuringTrainingError):
-        estimator.train(input_fn, max_steps=args.num_train_steps,
-                        hooks=[ProgressHook(args.num_train_steps)])
+    input_fn = _input_fn(job, "train_input_file", args.batch_size,
+                         args.random_seed + start)
+    with util.one_line_errors("run.py", (tf.train.NanLossDuringTrainingError,
+                                         evaluation.RankingError)):
+        estimator.train(input_fn, max_steps=args.num_train_steps, hooks=hooks)
+
+
+def _write_records(job, start):
+    """Writes the model config and the run record; returns their names."""
+    names = [os.path.join(job.model_dir, name)
+             for name in (CONFIG_FILE, run_record.FILE)]
+    record = run_record.describe(
+        vars(job.args), job.config.to_dict(), job.checksums, job.validation,
+        start, _gpu_names())
+    with util.AtomicFiles() as files:
+        with open(files.path(names[0]), "w") as stream:
+            stream.write(job.config.to_json_string())
+        run_record.write(files.path(names[1]), record)
+    return names
+
+
+class Validator(object):
+    """Ranks the validation items in a graph and a session of its own."""
+
+    def __init__(self, job):
+        self._job = job
+        self._protocol = job.chosen.metric.split("/")[0]
+        self._candidates = {}  # drawn in the first validation
+        self._session = None
+
+    def _build(self):
+        job = self._job
+        with tf.Graph().as_default():
+            dataset = _input_fn(job, "valid_input_file",
+                                job.args.eval_batch_size)()
+            self._iterator = tf.data.make_initializable_iterator(dataset)
+            build_model_fn(job.config, job.args)(
+                self._iterator.get_next(), None, tf.estimator.ModeKeys.EVAL)
+            self._ranked = tf.get_collection(RankingHook.COLLECTION)
+            self._saver = tf.train.Saver(tf.trainable_variables())
+            self._session = tf.Session(config=_session_config(job.args))
+
+    def evaluate(self, checkpoint):
+        """OrderedDict, "<protocol>/<metric>" -> float, of a checkpoint."""
+        if self._session is None:
+            self._build()
+        job = self._job
+        evaluator = evaluation.Evaluator(
+            job.words, job.user_history, (self._protocol,),
+            job.args.use_pop_random, held_out=True, baselines=(),
+            candidates=self._candidates)
+        self._saver.restore(self._session, checkpoint)
+        self._session.run(self._iterator.initializer)
+        while True:
+            try:
+                evaluator.add(*self._session.run(self._ranked))
+            except tf.errors.OutOfRangeError:
+                return evaluator.results()
 
 
 def evaluate(estimator, job, checkpoint):
@@ -391,36 +597,51 @@ def evaluate(estimator, job, checkpoint):
     args = job.args
     util.log("evaluating %s" % checkpoint)
     with util.one_line_errors("run.py", evaluation.RankingError):
-        evaluator = evaluation.Evaluator(job.words, job.user_history,
-                                         args.protocols, args.use_pop_random)
-    input_fn = input_pipeline.make_input_fn(
-        job.test_files, args.max_seq_length, args.max_predictions_per_seq,
-        args.eval_batch_size, is_training=False, trim=_may_trim(job.config))
-    with util.one_line_errors("run.py", evaluation.RankingError):
-        results = estimator.evaluate(input_fn, checkpoint_path=checkpoint,
-                                     hooks=[RankingHook(evaluator)])
+        evaluator = evaluation.Evaluator(
+            job.words, job.user_history, args.protocols, args.use_pop_random,
+            seeds=args.eval_seeds, candidates=job.candidates,
+            held_out=job.validation == run_record.HELD_OUT)
+        results = estimator.evaluate(
+            _input_fn(job, "test_input_file", args.eval_batch_size),
+            checkpoint_path=checkpoint, hooks=[RankingHook(evaluator)])
     ranking = evaluator.results()
     _write_scalars(estimator.eval_dir(), ranking, results["global_step"])
-    results.update(ranking, valid_user=len(evaluator.users))
-    _write_results(os.path.join(job.model_dir, RESULTS_FILE), job.config,
-                   results)
+    results.update(ranking, valid_user=len(evaluator.users),
+                   validation=job.validation)
+    results.update(evaluator.intervals())
+    results.update(evaluator.spread())
+    _write_results(job, results, evaluator)
     if "seed" in args.protocols:
         print(evaluation.published_line(
             {name: ranking["seed/" + name] for name in evaluation.METRICS},
             len(evaluator.users)))
-    print(evaluation.results_table(ranking, args.protocols))
+    print(evaluation.results_table(results, args.protocols, args.eval_seeds))
     sys.stdout.flush()
     return results
 
 
-def _write_results(path, config, results):
-    """The config, then sorted `key = value` lines, as the published code."""
+def _write_results(job, results, evaluator):
+    """The results, each user's ranks, and candidates where there is no file.
+
+    eval_results.txt is the config, then sorted `key = value` lines, as the
+    published code writes it.
+    """
+    path = os.path.join(job.model_dir, RESULTS_FILE)
+    candidates = job.args.candidates_file
     with util.AtomicFiles() as files:
         with open(files.path(path), "w") as stream:
-            stream.write(config.to_json_string())
+            stream.write(job.config.to_json_string())
             for key in sorted(results):
                 stream.write("%s = %s\n" % (key, results[key]))
-    util.log("results in %s" % path)
+        ranking_files.write_user_rows(
+            files.path(os.path.join(job.model_dir, USERS_FILE)),
+            evaluator.user_rows())
+        if candidates and not os.path.exists(candidates):
+            ranking_files.write_candidates(
+                files.path(candidates), job.words, evaluator.candidates,
+                compress=candidates.endswith(".gz"))
+            util.log("candidates in %s" % candidates)
+    util.log("results in %s, each user's in %s" % (path, USERS_FILE))
 
 
 def _write_scalars(folder, metrics, step):
@@ -433,8 +654,16 @@ def _write_scalars(folder, metrics, step):
     writer.close()
 
 
+def flag_values():
+    """The values of this command's flags, without those of libraries."""
+    module = flags.FLAGS.find_module_defining_flag("bert_config_file")
+    return argparse.Namespace(**{
+        flag.name: flag.value
+        for flag in flags.FLAGS.flags_by_module_dict()[module]})
+
+
 def main(argv):
-    args = flags.FLAGS
+    args = flag_values()
     with util.one_line_errors("run.py"):
         if argv[1:]:
             raise ValueError("%r is not a flag; flags are written --name=value"
@@ -444,7 +673,9 @@ def main(argv):
     checkpoint = job.checkpoint
     if args.do_train:
         train(estimator, job)
-        checkpoint = estimator.latest_checkpoint()
+        checkpoint = tf.train.latest_checkpoint(
+            os.path.join(job.model_dir, selection.FOLDER)
+            if job.chosen else job.model_dir)
     if args.do_eval:
         evaluate(estimator, job, checkpoint)
     util.log("curves: tensorboard --logdir %s" % job.model_dir)

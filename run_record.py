@@ -1,0 +1,187 @@
+"""What a training was made of: `run_config.json` in the model directory."""
+
+import collections
+import hashlib
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+
+import input_pipeline
+
+FILE = "run_config.json"
+HELD_OUT, FOLDED, UNKNOWN = "held out", "folded into train", "unknown"
+PACKAGES = ("tensorflow", "numpy", "six", "tqdm", "google.protobuf")
+INSPECTED = 2000          # training records looked at for validation items
+
+
+# --- data -------------------------------------------------------------------
+
+def validation_of(train_files, user_history):
+    """Whether training records hold the users' validation items.
+
+    Told from the data themselves: the last window of a user ends at the
+    second-to-last item of the whole sequence, or at the one before.
+
+    Args:
+        train_files: list of str, TFRecord files.
+        user_history: dict, "user_<u>" -> [ids of the whole sequence].
+
+    Returns:
+        HELD_OUT or FOLDED, or UNKNOWN when no record tells.
+    """
+    folded = held_out = 0
+    for user, window in input_pipeline.read_windows(train_files, INSPECTED):
+        history = user_history.get("user_%d" % user, [[]])[0]
+        if len(history) < 3:
+            continue
+        size = len(window)
+        with_item = window == history[-1 - size:-1]
+        without = window == history[-2 - size:-2]
+        if with_item != without:
+            folded += with_item
+            held_out += without
+    if not folded + held_out:
+        return UNKNOWN
+    # Both occur where windows start one item apart, as often as each other; a
+    # sequence that repeats itself may give a few more of the wrong kind.
+    return FOLDED if folded * 4 > held_out else HELD_OUT
+
+
+def sha256_of(path):
+    """str, the SHA-256 of a file's bytes, read a megabyte at a time."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(2 ** 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def checksums(files):
+    """Checksums by flag and file name, without folders: data may move.
+
+    Args:
+        files: dict, flag -> list of str.
+
+    Returns:
+        OrderedDict, flag -> OrderedDict of file name -> SHA-256.
+    """
+    return collections.OrderedDict(
+        (flag, collections.OrderedDict(
+            (os.path.basename(path), sha256_of(path)) for path in paths))
+        for flag, paths in sorted(files.items()) if paths)
+
+
+def check_checksums(record, found, folder):
+    """Raises ValueError when a file is none of those that a run was given.
+
+    A file may have another name, and flags that the run did not have are
+    passed over.
+
+    Args:
+        record: dict, as `read` returns. found: as `checksums` returns.
+        folder: str, where the record is, for the error.
+    """
+    for flag, sums in found.items():
+        recorded = record["data_files"].get(flag)
+        for name, value in sums.items():
+            if recorded and value not in recorded.values():
+                raise ValueError(
+                    "--%s: %s (SHA-256 %s...) is not the data that %s was "
+                    "trained with (%s...); pass that file, or "
+                    "--ignore_checksums to go on all the same" % (
+                        flag, name, value[:12], folder,
+                        sorted(recorded.values())[0][:12]))
+
+
+# --- the record -------------------------------------------------------------
+
+def describe(flags, model_config, data_files, validation, step, gpus):
+    """The record of a training that starts now.
+
+    Args:
+        flags: dict, every flag's value.
+        model_config: dict.
+        data_files: as `checksums` returns.
+        validation: HELD_OUT, FOLDED or UNKNOWN.
+        step: int, the step it starts from.
+        gpus: list of str.
+
+    Returns:
+        OrderedDict that JSON can hold.
+    """
+    revision, dirty = git_revision()
+    return collections.OrderedDict([
+        ("started", time.strftime("%Y-%m-%dT%H:%M:%S%z")),
+        ("started_from_step", step),
+        ("seed", flags["random_seed"]),
+        ("validation", validation),
+        ("flags", collections.OrderedDict(sorted(flags.items()))),
+        ("model_config", model_config),
+        ("data_files", data_files),
+        ("python", platform.python_version()),
+        ("packages", collections.OrderedDict(
+            (name, sys.modules[name].__version__) for name in PACKAGES)),
+        ("git_revision", revision),
+        ("git_dirty", dirty),
+        ("hardware", collections.OrderedDict([
+            ("cpu", _cpu_name()),
+            ("cores", len(os.sched_getaffinity(0))
+             if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+            ("memory_gb", round(os.sysconf("SC_PAGE_SIZE") * os.sysconf(
+                "SC_PHYS_PAGES") / 1e9, 1)),
+            ("gpus", gpus)]))])
+
+
+def git_revision(folder=os.path.dirname(os.path.abspath(__file__))):
+    """(revision, whether tracked files differ from it), or (None, None)."""
+    def git(*arguments):
+        return subprocess.check_output(
+            ("git", "-C", folder) + arguments,
+            stderr=subprocess.DEVNULL).decode().strip()
+
+    try:
+        return (git("rev-parse", "HEAD"),
+                bool(git("status", "--porcelain", "--untracked-files=no")))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def _cpu_name():
+    try:
+        with io.open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except IOError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def write(path, record):
+    """Writes a record as JSON."""
+    with open(path, "w") as stream:
+        json.dump(record, stream, indent=2)
+        stream.write("\n")
+
+
+def read(folder):
+    """The record in a model directory, or None where there is none.
+
+    Raises:
+        ValueError: it is no record.
+    """
+    path = os.path.join(folder, FILE)
+    if not os.path.exists(path):
+        return None
+    try:
+        with open(path) as stream:
+            record = json.load(stream)
+        record["data_files"].items(), record["validation"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError("%s: not the record of a training (%s); remove it to "
+                         "go on without" % (path, error))
+    return record
