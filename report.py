@@ -32,7 +32,8 @@ def define_flags():
     flags.DEFINE_string("output", "report/", "Folder of the report.")
     flags.DEFINE_list("names", None,
                       "What the report calls the runs, comma-separated; "
-                      "default: their folders' names.")
+                      "default: their folders' names, without the beginning "
+                      "that they share.")
     flags.DEFINE_list("protocols", None,
                       "Evaluation protocols, comma-separated; default: those "
                       "that the runs were evaluated under.")
@@ -74,12 +75,16 @@ def read_runs(folders, names):
 
 
 def _short_names(paths):
-    """The last parts of the paths, as many as tell them apart."""
+    """The ends of the paths that tell them apart: as few folders as possible,
+    without the beginning that they share up to a hyphen."""
     parts = [path.strip(os.sep).split(os.sep) for path in paths]
     count = 1
     while len({tuple(names[-count:]) for names in parts}) < len(parts):
         count += 1
-    return ["/".join(names[-count:]) for names in parts]
+    words = ["/".join(names[-count:]).split("-") for names in parts]
+    shared = len(os.path.commonprefix(words)) if len(paths) > 1 else 0
+    shared = min([shared] + [len(name) - 1 for name in words])
+    return ["-".join(name[shared:]) for name in words]
 
 
 def check_choice(flag, chosen, known):

@@ -12,17 +12,18 @@ Table = collections.namedtuple("Table", "header rows numbers_from")
 Figure = collections.namedtuple("Figure", "name png caption")
 
 _STYLE = """
-body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a;
+body { max-width: 66rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a;
        background: #fff; font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem;
      border-bottom: 1px solid #ccc; padding-bottom: .2rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .82rem; line-height: 1.35;
         margin: 1rem 0; }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: left;
-         vertical-align: top; overflow-wrap: anywhere; }
+th, td { padding: .3rem .5rem; border-bottom: 1px solid #ddd; text-align: left;
+         vertical-align: top; }
+.text td { overflow-wrap: anywhere; }
 thead th { border-bottom: 2px solid #666; vertical-align: bottom; }
-.number { text-align: right; white-space: nowrap;
+.number { text-align: right; } td.number { white-space: nowrap;
           font-variant-numeric: tabular-nums; }
 figure { margin: 1.5rem 0; } img { max-width: 100%; height: auto; }
 figcaption { font-size: .9rem; color: #444; }
@@ -31,7 +32,7 @@ nav li { display: inline-block; margin-right: 1.2rem; } nav ul { padding: 0; }
   body { max-width: none; margin: 0; font-size: 10pt; }
   table { font-size: 7.5pt; } nav { display: none; }
   .wide { overflow: visible; } a { color: inherit; }
-  figure, tr { break-inside: avoid; } h2 { break-after: avoid; }
+  figure, tr { break-inside: avoid; } h2, p { break-after: avoid; }
   thead { display: table-header-group; }
 }
 """
@@ -112,6 +113,8 @@ def _html_table(table):
             html.escape(cell).replace("\n", "<br>"), tag)
             for i, cell in enumerate(cells))
 
-    return '<div class="wide"><table><thead>%s</thead>\n<tbody>%s</tbody>' \
-        "</table></div>" % (row(table.header, "th"), "\n".join(
-            row(cells, "td") for cells in table.rows))
+    text = table.numbers_from == len(table.header)
+    return ('<div class="wide"><table%s><thead>%s</thead>\n<tbody>%s</tbody>'
+            "</table></div>" % (
+                ' class="text"' if text else "", row(table.header, "th"),
+                "\n".join(row(cells, "td") for cells in table.rows)))

@@ -38,18 +38,24 @@ def curves(panels, ylabel, from_zero):
     figure, axes = _grid(len(panels))
     for axis, (title, lines) in zip(axes, panels):
         for i, line in enumerate(lines):
+            # Of curves that lie on one another the lower ones are wider.
+            covered = sum(np.array_equal(line.values, other.values)
+                          for other in lines[i + 1:])
             axis.plot(line.steps, line.values, label=line.label,
                       color=_COLOURS[line.number % len(_COLOURS)],
                       linestyle="--" if line.dashed else "-",
-                      # Curves may lie on one another: the first is widest.
-                      linewidth=1.3 + 1.2 * (len(lines) - 1 - i) / len(lines),
+                      linewidth=1.3 + 2.5 * min(covered, 4),
                       marker=_MARKERS[line.number % len(_MARKERS)]
-                      if len(line.steps) <= FEW else None, markersize=4)
+                      if len(line.steps) <= FEW else None, markersize=5,
+                      markerfacecolor="white" if line.dashed else None)
         axis.set_title(title)
         axis.set_xlabel("training step")
         axis.set_ylabel(ylabel)
-        axis.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
+        axis.set_xlim(left=0)
+        axis.xaxis.set_major_locator(ticker.MaxNLocator(
+            6, steps=(1, 2, 5, 10), integer=True))
         axis.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
+        axis.ticklabel_format(axis="y", scilimits=(-2, 4))
         if from_zero:
             axis.set_ylim(bottom=0)
     return _finish(figure, axes)
@@ -88,11 +94,14 @@ def points(panels, groups, xlabel, ylabel):
 
     Args: as `bars`, and xlabel, str.
     """
+    if max(len(name) for name in groups) > 9:  # "1234\u20135678" on two lines
+        groups = [name.replace(u"\u2013", u"\u2013\n") for name in groups]
     figure, axes = _grid(len(panels), height=3.3)
     for axis, (title, series) in zip(axes, panels):
         for i, item in enumerate(series):
             markers = _BASELINE_MARKERS if item.baseline else _MARKERS
-            axis.errorbar(_places(groups, i, len(series), 0.09), item.values,
+            axis.errorbar(_places(groups, i, len(series),
+                                  min(0.09, 0.8 / len(series))), item.values,
                           yerr=_errors(item), label=item.label,
                           color=_colour(item), linewidth=0.7, elinewidth=1.2,
                           marker=markers[item.number % len(markers)],
@@ -151,7 +160,7 @@ def _finish(figure, axes):
     figure.tight_layout()
     longest = max(len(label) for label in labels)
     figure.legend(list(labels.values()), list(labels), loc="upper center",
-                  bbox_to_anchor=(0.5, 0.0), frameon=False,
+                  bbox_to_anchor=(0.5, 0.0), frameon=False, handlelength=3,
                   ncol=max(1, min(len(labels), 110 // (longest + 8))))
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=140, bbox_inches="tight")

@@ -165,10 +165,12 @@ def _check_same_evaluation(folder, results, users):
 def _read_record(path):
     with open(path) as stream:
         try:
-            return json.load(stream)
-        except ValueError as error:
-            raise ValueError("%s is not JSON (%s); train again, or delete it"
-                             % (path, error))
+            record = json.load(stream)
+            record["data_files"].items(), record["seed"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError("%s: not the record of a training (%s); remove "
+                             "it to go on without" % (path, error))
+    return record
 
 
 def check_same_users(reference, other):

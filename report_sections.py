@@ -1,7 +1,6 @@
 """What a report says: its tables and figures, made of runs."""
 
 import collections
-import os
 
 import numpy as np
 
@@ -29,10 +28,10 @@ CANDIDATES = {
 # range of open BERT4Rec implementations that starts at Petrov & Macdonald,
 # RecSys 2022, and SASRec by Klenitskiy & Vasilev, RecSys 2023.
 PUBLISHED = (
-    ("seed", "ml-1m", "published log, 400,000 steps, run 1", {
+    ("seed", "ml-1m", "training log, 400,000 steps, run 1", {
         "hit@1": ".2733", "hit@5": ".5786", "hit@10": ".6868",
         "ndcg@5": ".4350", "ndcg@10": ".4701", "ap": ".4138"}),
-    ("seed", "ml-1m", "published log, 400,000 steps, run 2", {
+    ("seed", "ml-1m", "training log, 400,000 steps, run 2", {
         "hit@1": ".2690", "hit@5": ".5695", "hit@10": ".6791",
         "ndcg@5": ".4278", "ndcg@10": ".4634", "ap": ".4078"}),
     ("paper", "ml-1m", "BERT4Rec paper", {
@@ -50,7 +49,7 @@ PUBLISHED = (
         "hit@10": ".3123", "ndcg@10": ".1909", "ap": ".1722"}),
 )
 # Columns of eval_users.tsv that a metric is broken down by.
-FACTORS = (("history_length", "items in the user's history"),
+FACTORS = (("history_length", "items before the test item"),
            ("target_count", "training interactions of the target item"))
 NOTHING = u"\u2013"  # a cell without a value
 
@@ -62,7 +61,7 @@ def runs_section(runs):
     rows = [[run.name, run.folder,
              str(run.results.get("validation", NOTHING)),
              str(run.config.get("attention_form", NOTHING)),
-             str((run.record or {}).get("seed", NOTHING)),
+             str(run.record["seed"] if run.record else NOTHING),
              _cell(run.results.get("global_step"), "%d"),
              _cell(run.results.get("valid_user"), "%d")] for run in runs]
     blocks = [Table(["run", "model directory", "validation items",
@@ -167,8 +166,8 @@ def reading_notes(runs, protocols, reference):
 
 def published_rows(runs):
     """The PUBLISHED rows of the runs' datasets, or all where none is known."""
-    named = [os.path.basename(path) for run in runs
-             for path in (run.record or {}).get("data_files", ())]
+    named = [name for run in runs if run.record
+             for names in run.record["data_files"].values() for name in names]
     known = [row for row in PUBLISHED
              if any(name.startswith(row[1]) for name in named)]
     return known or PUBLISHED
@@ -219,11 +218,12 @@ def _comparison_notes(reference, other, protocols, tests):
         "%d users, each ranked by both runs; difference = %s minus %s. "
         "Interval and p by paired bootstrap (%d resamples of users); Wilcoxon "
         "signed-rank test, two-sided, over the users that differ; d_z = mean "
-        "difference / standard deviation of the differences. The %d tests are "
+        "difference / standard deviation of the differences; better: users that "
+        "%s ranks better on the metric. The %d tests are "
         "not corrected for their number. They speak of these two trained "
         "models: another training seed is another model."
         % (len(reference.users.user), other.name, reference.name,
-           report_stats.SAMPLES, tests)]
+           report_stats.SAMPLES, other.name, tests)]
     for protocol in protocols:
         column = "most_popular/" + protocol
         if column in reference.users.ranks and column in other.users.ranks:
@@ -251,7 +251,7 @@ def breakdown_section(runs, protocols, metric, factor, what, seed):
         protocols: list of str.
         metric: str.
         factor: str, "history_length" or "target_count".
-        what: str, what the column counts, for people.
+        what: str, what the column counts, for readers.
         seed: int, of the intervals.
     """
     pooled = np.concatenate([getattr(run.users, factor) for run in runs])
@@ -266,7 +266,7 @@ def breakdown_section(runs, protocols, metric, factor, what, seed):
                else NOTHING for protocol in protocols]
             for j in range(len(labels))
             for ranker, (counts, metrics) in zip(rankers, binned)]
-    panels = [(protocol, [
+    panels = [("protocol %s" % protocol, [
         report_plots.Bars(ranker.label, ranker.number, ranker.baseline,
                           *metrics[protocol].T)
         for ranker, (_, metrics) in zip(rankers, binned)
@@ -333,7 +333,8 @@ def bars_figure(runs, protocols, metrics):
         series += [_bars(runs[0], "%s/%s" % (baseline, protocol), metrics,
                          baseline.replace("_", " "), i, True)
                    for i, baseline in enumerate(evaluation.BASELINES)]
-        panels.append((protocol, [item for item in series if item]))
+        panels.append(("protocol %s" % protocol,
+                       [item for item in series if item]))
     return Figure("metrics.png", report_plots.bars(
         panels, [AXIS_NAMES[metric] for metric in metrics],
         "mean over test users"),
@@ -366,10 +367,11 @@ def curves_section(runs, protocols, metrics):
             blocks.append(Figure(
                 tag + ".png", report_plots.curves(
                     [("", lines)], ylabel, from_zero=tag != "loss"),
-                "%s, as logged during training." % (
-                    tag.replace("_", " ").capitalize())))
+                "%s, as logged during training; of equal curves the lower ones "
+                "are drawn wider." % tag.replace("_", " ").capitalize()))
     for metric in metrics:
-        panels = [(protocol, _ranking_lines(runs, protocol, metric))
+        panels = [("protocol %s" % protocol,
+                   _ranking_lines(runs, protocol, metric))
                   for protocol in protocols]
         panels = [panel for panel in panels if panel[1]]
         if panels:

@@ -6,6 +6,7 @@ import html.parser
 import json
 import os
 import struct
+from unittest import mock
 
 from matplotlib.figure import Figure
 import numpy as np
@@ -89,7 +90,7 @@ def write_run(folder, seed, protocols=evaluation.PROTOCOLS, curves=False):
     (folder / "run_config.json").write_text(json.dumps({
         "seed": seed, "git_revision": "abc<&>", "hardware": {"cpus": 2},
         "packages": {"numpy": "1.19.5"}, "flags": {"learning_rate": 1e-4},
-        "data_files": {"data/ml-1m-x.test.tfrecord": "5" * 64}}))
+        "data_files": {"test_input_file": {"ml-1m-x.test.tfrecord": "5" * 64}}}))
     if curves:
         write_scalars(folder, {
             "loss": {100: 7.5, 200: 6.0 - seed, 300: 5.0},
@@ -110,18 +111,25 @@ def arguments(**changes):
     return argparse.Namespace(**values)
 
 
-def sections_of(folders, **changes):
-    """dict, title -> blocks of a whole report; the titles to print."""
+def sections_of(folders, drawn=False, **changes):
+    """dict, title -> blocks of a whole report; the titles to print.
+
+    Drawing takes seconds: without `drawn` the figures are empty.
+    """
     args = arguments(**changes)
     runs = report.read_runs(folders, args.names)
-    printed, further = report_sections.make_sections(
-        runs, report.choose_protocols(runs, args.protocols), args)
+    draw = {name: getattr(report_plots, name) if drawn
+            else lambda *arguments, **options: b""
+            for name in ("bars", "points", "curves")}
+    with mock.patch.multiple(report_plots, **draw):
+        printed, further = report_sections.make_sections(
+            runs, report.choose_protocols(runs, args.protocols), args)
     return ({section.title: section.blocks for section in printed + further},
             [section.title for section in printed])
 
 
 def table_of(blocks):
-    """The only table among blocks, as dict, first cells -> row."""
+    """The only table among blocks."""
     table, = [block for block in blocks
               if isinstance(block, report_page.Table)]
     return table
@@ -142,7 +150,8 @@ def two_runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(two_runs):
     """All sections of the report on the two runs."""
-    return sections_of([name for name, _ in two_runs], reference=True)
+    return sections_of([name for name, _ in two_runs], drawn=True,
+                       reference=True)
 
 
 # --- reading a run ----------------------------------------------------------
@@ -253,7 +262,7 @@ def test_files_of_two_evaluations_are_refused(tmp_path):
     write_run(tmp_path / "run", 1)
     write_results(tmp_path / "run", user_columns(2)[0])
     message = read_error(tmp_path / "run")
-    assert "seed/ndcg@1 is 0." in message and "eval_users.tsv" in message
+    assert "seed/ndcg@5 is 0." in message and "eval_users.tsv" in message
 
 
 def test_ranks_that_the_results_have_no_protocol_for(tmp_path):
@@ -262,10 +271,12 @@ def test_ranks_that_the_results_have_no_protocol_for(tmp_path):
     assert "no ranks for protocol seed" in read_error(tmp_path / "run")
 
 
-def test_a_damaged_record(tmp_path):
-    write_run(tmp_path / "run", 1)
-    (tmp_path / "run" / "run_config.json").write_text("{")
-    assert "run_config.json is not JSON" in read_error(tmp_path / "run")
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"data_files": []}'])
+def test_a_damaged_record(tmp_path, content):
+    write_run(tmp_path / "run", 1, ["paper"])
+    (tmp_path / "run" / "run_config.json").write_text(content)
+    assert "run_config.json: not the record of a training" in read_error(
+        tmp_path / "run")
 
 
 def test_no_run_and_one_run_twice(two_runs):
@@ -328,6 +339,10 @@ def test_runs_are_named_by_what_tells_them_apart():
     assert report._short_names(["/x/a", "/x/b"]) == ["a", "b"]
     assert report._short_names(["/x/self/m-64", "/x/cross/m-64"]) == [
         "self/m-64", "cross/m-64"]
+    assert report._short_names(["/x/m-l2-self-64", "/x/m-l2-cross-64"]) == [
+        "self-64", "cross-64"]
+    assert report._short_names(["/x/m-l2", "/x/m-l2-64"]) == ["l2", "l2-64"]
+    assert report._short_names(["/x/m-l2-64"]) == ["m-l2-64"]
 
 
 def test_results_hold_runs_then_baselines_then_published_rows(whole, two_runs):
@@ -347,15 +362,15 @@ def test_results_hold_runs_then_baselines_then_published_rows(whole, two_runs):
 def test_published_rows_are_those_of_the_runs_dataset(tmp_path):
     def run(*files):
         return report_runs.Run(0, "x", "x", {}, {}, None,
-                               {"data_files": dict.fromkeys(files, "5")}, {})
+                               {"data_files": {"flag": dict.fromkeys(files)}}, {})
 
     def datasets(*runs):
         return {row[1] for row in report_sections.published_rows(runs)}
 
-    assert datasets(run("d/ml-1m-x.vocab")) == {"ml-1m"}
-    assert datasets(run("d/ml-1m-x.vocab"), run("beauty-x.his")) == {
+    assert datasets(run("ml-1m-x.vocab")) == {"ml-1m"}
+    assert datasets(run("ml-1m-x.vocab"), run("beauty-x.his")) == {
         "ml-1m", "beauty"}
-    assert datasets(run("d/sample-x.vocab")) == {"ml-1m", "beauty"}
+    assert datasets(run("sample-x.vocab")) == {"ml-1m", "beauty"}
 
 
 def test_published_rows_come_on_demand_alone(two_runs):
@@ -471,7 +486,7 @@ def test_equal_ranks_are_called_equal(two_runs, tmp_path):
 
 
 @pytest.mark.parametrize("title, column", [
-    ("NDCG@10 by items in the user's history", "history_length"),
+    ("NDCG@10 by items before the test item", "history_length"),
     ("NDCG@10 by training interactions of the target item", "target_count")])
 def test_breakdown_bins_are_those_of_a_loop_over_users(whole, two_runs, title,
                                                        column):
@@ -494,7 +509,7 @@ def test_breakdown_bins_are_those_of_a_loop_over_users(whole, two_runs, title,
 
 
 def test_breakdown_has_the_baselines_beside_the_runs(whole):
-    rows = table_of(whole[0]["NDCG@10 by items in the user's history"]).rows
+    rows = table_of(whole[0]["NDCG@10 by items before the test item"]).rows
     assert [row[2] for row in rows[:4]] == ["self", "cross", "most popular",
                                             "item transitions"]
 
@@ -640,7 +655,8 @@ def legend_of(figure):
 
 
 def test_every_axis_is_named_and_every_series_in_the_legend(two_runs, figures):
-    sections_of([name for name, _ in two_runs])
+    sections_of([name for name, _ in two_runs], drawn=True,
+                protocols=["paper", "full"])
     assert len(figures) == 8
     for figure in figures:
         for axis in figure.axes:
