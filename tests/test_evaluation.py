@@ -102,6 +102,73 @@ def test_metrics_are_plain_floats():
             evaluation.ranking_metrics([0, 3]).values()} == {float}
 
 
+# --- intervals --------------------------------------------------------------
+
+def some_ranks(users=700, seed=3):
+    return np.random.RandomState(seed).geometric(0.07, users) - 1
+
+
+def test_intervals_equal_those_of_resampled_users():
+    """The same draws, written out user by user, with plain arithmetic."""
+    ranks = some_ranks(90)
+    distinct = sorted(set(ranks.tolist()))
+    rng = np.random.RandomState(5)
+    resampled = [evaluation.ranking_metrics(np.repeat(distinct, counts))
+                 for counts in rng.multinomial(
+                     90, [(ranks == rank).mean() for rank in distinct], 200)]
+    intervals = evaluation.bootstrap_intervals(ranks, 200, seed=5)
+    assert list(intervals) == NAMES
+    for name, bounds in intervals.items():
+        means = sorted(metrics[name] for metrics in resampled)
+        # 5 of 200 means are left out at either end.
+        assert bounds == pytest.approx((means[5], means[194]), rel=1e-12)
+
+
+def test_intervals_are_those_of_drawing_users_with_replacement():
+    """Against many resamples by index; the bounds' own errors are some 1 %
+    of the interval's width at 8,000 resamples."""
+    ranks = some_ranks(300)
+    rng = np.random.RandomState(8)
+    intervals = evaluation.bootstrap_intervals(ranks, 8000)
+    for name in ("hit@5", "ndcg@10", "ap"):
+        values = evaluation.metric_values(ranks)[name]
+        means = np.concatenate([
+            values[rng.randint(0, 300, (2000, 300))].mean(axis=1)
+            for _ in range(4)])
+        low, high = np.percentile(means, [2.5, 97.5])
+        assert intervals[name] == pytest.approx((low, high),
+                                                abs=0.05 * (high - low))
+
+
+def test_an_interval_of_a_share_is_binomial():
+    """hit@1 of 30 users in 100: 0.3 +- 1.96 * sqrt(0.21 / 100) = 0.0898."""
+    low, high = evaluation.bootstrap_intervals([0] * 30 + [50] * 70)["hit@1"]
+    assert low == pytest.approx(0.3 - 0.09, abs=0.0101)
+    assert high == pytest.approx(0.3 + 0.09, abs=0.0101)
+
+
+def test_users_who_are_all_alike_leave_no_doubt():
+    assert evaluation.bootstrap_intervals([4, 4, 4])["ap"] == pytest.approx(
+        (0.2, 0.2))
+    assert evaluation.bootstrap_intervals([4])["hit@5"] == (1.0, 1.0)
+
+
+def test_an_interval_of_one_seed_never_changes():
+    """To the last digit, on every runtime."""
+    ranks = some_ranks()
+    assert evaluation.bootstrap_intervals(ranks)["ap"] == LAST_DIGITS
+    assert evaluation.bootstrap_intervals(ranks, seed=6)["ap"] != LAST_DIGITS
+
+
+LAST_DIGITS = (0.1789420588626524, 0.21363684989747822)
+
+
+def test_the_size_of_the_chunks_changes_no_interval(monkeypatch):
+    whole = evaluation.bootstrap_intervals(some_ranks())
+    monkeypatch.setattr(evaluation, "_RESAMPLED", 333)
+    assert evaluation.bootstrap_intervals(some_ranks()) == whole
+
+
 # --- drawing without replacement --------------------------------------------
 
 def zipf(n, exponent=1.0):
@@ -364,27 +431,92 @@ def test_fewer_than_100_items_are_an_error_that_names_user_and_count(protocol):
         assert part in str(error.value)
 
 
-# --- the most popular -------------------------------------------------------
+# --- baselines --------------------------------------------------------------
 
-def test_popularity_counts_interactions_but_the_test_items():
-    """Ids 1, 2, 3, 4 are counted 1, 2, 0, 1 times; 1 comes before 4 by id."""
-    scores = evaluation.popularity_scores(
-        [np.array([2, 2, 1]), np.array([1, 4, 3])], 4)
-    assert len(scores) == 5
-    assert sorted([1, 2, 3, 4], key=lambda item: -scores[item]) == [2, 1, 4, 3]
+@pytest.mark.parametrize("items, held_out, trained", [
+    ([5, 6, 7, 8], False, [5, 6, 7]), ([5, 6, 7, 8], True, [5, 6]),
+    ([5, 6, 7], False, [5, 6]), ([5, 6, 7], True, [5]),
+    ([5, 6], False, [5, 6]), ([5, 6], True, [5, 6]), ([5], True, [5])])
+def test_training_has_not_seen_the_test_item_nor_held_out_ones(
+        items, held_out, trained):
+    assert evaluation.training_part(np.array(items),
+                                    held_out).tolist() == trained
 
 
-def test_popularity_counts_all_of_a_user_too_short_for_a_test_item():
-    scores = evaluation.popularity_scores(
-        [np.array([2, 2, 1]), np.array([3, 1]), np.array([3])], 3)
-    assert sorted([1, 2, 3], key=lambda item: -scores[item]) == [2, 3, 1]
+def test_popularity_ranks_by_count_then_by_id_and_padding_last():
+    scores = evaluation.popularity_scores(np.array([9, 1, 4, 0, 1]))
+    assert sorted(range(5), key=lambda item: -scores[item]) == [2, 1, 4, 3, 0]
 
 
 def test_popularity_scores_are_all_distinct():
-    scores = evaluation.popularity_scores([np.array([3, 3, 1])], 6)
-    assert len(set(scores[1:].tolist())) == 6
-    assert sorted(range(1, 7), key=lambda item: -scores[item]) == [
-        3, 1, 2, 4, 5, 6]
+    scores = evaluation.popularity_scores(np.array([0, 0, 0, 2, 0, 0, 0]))
+    assert len(set(scores.tolist())) == 7
+
+
+#            1 -> 2 twice, 2 -> 1, 2 -> 2, 2 -> 3, 4 -> 1; 1 and 2 most popular
+SEQUENCES = [np.array([1, 2, 1, 2, 2]), np.array([4, 1]), np.array([2, 3]),
+             np.array([5])]
+
+
+def test_transitions_count_what_came_right_after_in_one_sequence():
+    transitions = evaluation.ItemTransitions(SEQUENCES, 6)
+    followers = {item: [array.tolist() for array in transitions.followers(item)]
+                 for item in range(7)}
+    assert followers == {
+        0: [[], []], 1: [[2], [2]], 2: [[1, 2, 3], [1, 1, 1]], 3: [[], []],
+        4: [[1], [1]], 5: [[], []], 6: [[], []]}
+    table = transitions.counts(np.arange(7)[:, None], np.arange(7)[None])
+    expected = np.zeros((7, 7), int)
+    expected[1, 2] = 2
+    expected[2, [1, 2, 3]] = expected[4, 1] = 1
+    assert table.tolist() == expected.tolist()
+
+
+def test_sequences_of_one_item_have_no_transitions():
+    transitions = evaluation.ItemTransitions([np.array([2]), np.array([1])], 3)
+    assert transitions.counts(np.array([2]), np.array([1])).tolist() == [0]
+
+
+def test_followers_rank_first_by_count_and_the_rest_by_popularity():
+    """2 occurs 4 times, 1 three times, 3, 4 and 5 once, 6 never."""
+    baselines = evaluation.Baselines(SEQUENCES, 6)
+    assert baselines.counts.tolist() == [0, 3, 4, 1, 1, 1, 0]
+    items = np.arange(1, 7)[None]
+    for last, order in ((0, [2, 1, 3, 4, 5, 6]), (4, [1, 2, 3, 4, 5, 6]),
+                        (2, [2, 1, 3, 4, 5, 6]), (1, [2, 1, 3, 4, 5, 6])):
+        scores = baselines.scores(np.array([last]), items)[0]
+        assert (1 + np.argsort(-scores)).tolist() == order
+        assert len(set(scores.tolist())) == 6
+
+
+@plain_settings
+@given(sequences=st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=12),
+                          min_size=1, max_size=8),
+       history=st.sets(st.integers(1, 9), min_size=1, max_size=8),
+       target=st.integers(1, 9), last=st.integers(0, 9))
+def test_full_ranks_of_baselines_equal_a_plain_count(sequences, history,
+                                                     target, last):
+    arrays = [np.array(sequence) for sequence in sequences]
+    baselines = evaluation.Baselines(arrays, 9)
+    popularity = collections.Counter(sum(sequences, []))
+    followed = collections.Counter(
+        pair for items in sequences for pair in zip(items, items[1:]))
+
+    def key(item):
+        return followed[last, item], popularity[item], -item
+
+    expected = sum(key(item) > key(target) for item in range(1, 10)
+                   if item not in history)
+    for _ in range(2):                # nothing is left behind from a user
+        assert baselines.full_ranks(
+            np.array([last]), np.array([target]),
+            [np.array(sorted(history))]).tolist() == [expected]
+
+
+def test_the_last_visible_item_comes_before_the_mask():
+    inputs = np.array([[4, 5, 99, 0], [4, 5, 6, 99], [99, 0, 0, 0],
+                       [7, 99, 0, 0], [0, 0, 0, 0]])
+    assert evaluation.last_visible_items(inputs).tolist() == [5, 6, 0, 7, 0]
 
 
 # --- the evaluator ----------------------------------------------------------
@@ -580,8 +712,9 @@ def test_batches_do_not_change_the_ranks(sizes):
         parts.add(users[rows], inputs[rows], targets[rows], scores[rows])
         start += size
     assert parts.ranks == whole.ranks
-    assert parts.baseline_ranks == whole.baseline_ranks
     assert parts.users == users.tolist()
+    assert parts.targets == targets.tolist()
+    assert list(parts.user_rows().items()) == list(whole.user_rows().items())
     assert list(parts.results().items()) == list(whole.results().items())
 
 
@@ -605,47 +738,137 @@ def test_protocols_do_not_disturb_each_other(protocol):
     for evaluator in (together, alone):
         evaluator.add(users, inputs, targets, scores)
     assert together.ranks[protocol] == alone.ranks[protocol]
-    assert list(alone.ranks) == [protocol]
+    assert list(alone.ranks) == [
+        protocol, "most_popular/" + protocol, "item_transitions/" + protocol]
 
 
-def test_the_baseline_ranks_the_same_candidates():
-    """A model that scores by popularity gets exactly the baseline's ranks."""
+def ranked(scores=None, value=0.7, **options):
+    """An Evaluator that has ranked larger_data()."""
     words, history, users, inputs, targets = larger_data()
-    counts = collections.Counter(
-        item for lists in history.values() for item in lists[0][:-1])
-    by_popularity = sorted(range(1, 151), key=lambda i: (-counts[i], i))
+    evaluator = evaluation.Evaluator(words, history, **options)
+    evaluator.add(users, inputs, targets,
+                  scores_with(targets, value) if scores is None else scores)
+    return evaluator
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+@pytest.mark.parametrize("baseline", ["most_popular", "item_transitions"])
+def test_baselines_rank_the_same_candidates(baseline, held_out):
+    """A model that scores as a baseline gets exactly the baseline's ranks."""
+    _, history, users, inputs, _ = larger_data()
+    trained = [lists[0][:-2 if held_out else -1] for lists in history.values()]
+    popularity = collections.Counter(sum(trained, []))
+    followed = collections.Counter(
+        pair for items in trained for pair in zip(items, items[1:]))
     scores = np.zeros((12, 154), np.float32)
-    for place, item in enumerate(by_popularity):
-        scores[:, item] = 1000 - place
-    evaluator = evaluation.Evaluator(words, history)
-    evaluator.add(users, inputs, targets, scores)
-    assert evaluator.ranks == evaluator.baseline_ranks
+    for row, user in enumerate(users.tolist()):
+        last = history["user_%d" % user][0][-2]
+        assert inputs[row, 2] == last
+        order = sorted(range(1, 151), key=lambda item: (
+            -followed[last, item] * (baseline == "item_transitions"),
+            -popularity[item], item))
+        scores[row, order] = np.arange(1000, 850, -1)
+    evaluator = ranked(scores, held_out=held_out)
     results = evaluator.results()
     for protocol in ALL:
+        column = "%s/%s" % (baseline, protocol)
+        assert evaluator.ranks[protocol] == evaluator.ranks[column]
         for name in NAMES:
-            assert results["most_popular/%s/%s" % (protocol, name)] == results[
+            assert results["%s/%s" % (column, name)] == results[
                 "%s/%s" % (protocol, name)]
 
 
-def test_the_baseline_takes_no_notice_of_the_model():
-    words, history, users, inputs, targets = larger_data()
-    ranks = []
-    for value in (2.0, -1.0):
-        evaluator = evaluation.Evaluator(words, history)
-        evaluator.add(users, inputs, targets, scores_with(targets, value))
-        ranks.append(evaluator.baseline_ranks)
-    assert ranks[0] == ranks[1]
+def test_held_out_items_change_the_baselines():
+    _, _, _, _, targets = larger_data()
+    folded, held_out = ranked(), ranked(held_out=True)
+    assert folded.ranks["full"] == held_out.ranks["full"]
+    for baseline in ("most_popular/full", "item_transitions/full"):
+        assert folded.ranks[baseline] != held_out.ranks[baseline]
+
+
+def test_the_baselines_take_no_notice_of_the_model():
+    good, bad = ranked(value=2.0), ranked(value=-1.0)
+    for column in good.ranks:
+        assert (good.ranks[column] == bad.ranks[column]) == ("/" in column)
 
 
 def test_results_name_protocols_then_the_baselines():
-    words, history, users, inputs, targets = larger_data()
-    evaluator = evaluation.Evaluator(words, history, ("full", "seed"))
-    evaluator.add(users, inputs, targets, scores_with(targets, 0.7))
-    assert list(evaluator.results()) == [
-        prefix + protocol + "/" + name for prefix in ("", "most_popular/")
-        for protocol in ("full", "seed") for name in NAMES]
+    evaluator = ranked(protocols=("full", "seed"))
+    keys = [prefix + protocol + "/" + name
+            for prefix in ("", "most_popular/", "item_transitions/")
+            for protocol in ("full", "seed") for name in NAMES]
+    assert list(evaluator.results()) == keys
     assert evaluator.results()["full/ap"] == evaluation.ranking_metrics(
         evaluator.ranks["full"])["ap"]
+    assert list(evaluator.intervals()) == [
+        key + side for key in keys for side in ("/low", "/high")]
+    assert evaluator.spread() == {}
+
+
+def test_every_interval_is_around_its_value():
+    evaluator = ranked()
+    results, intervals = evaluator.results(), evaluator.intervals()
+    for key, value in results.items():
+        assert intervals[key + "/low"] <= value <= intervals[key + "/high"]
+    assert any(intervals[key + "/low"] < value for key, value in results.items())
+
+
+def test_without_baselines_there_is_the_model_alone():
+    evaluator = ranked(baselines=(), protocols=("paper",))
+    assert evaluator.ranks == {"paper": ranked().ranks["paper"]}
+
+
+def test_further_seeds_repeat_the_sampled_protocols():
+    """The same as evaluating anew with each of the seeds."""
+    evaluator = ranked(seeds=3)
+    assert evaluator.ranks == ranked().ranks    # the headline stays
+    others = [ranked(seed=12346), ranked(seed=12347)]
+    assert evaluator.seed_ranks == [
+        {protocol: other.ranks[protocol]
+         for protocol in ("seed", "paper", "uniform")} for other in others]
+    spread = evaluator.spread()
+    assert len(spread) == 3 * 7 * 2
+    for key, value in ranked().results().items():
+        if key.startswith(("seed/", "paper/", "uniform/")):
+            a, b, c = [value] + [other.results()[key] for other in others]
+            mean = (a + b + c) / 3
+            assert spread[key + "/mean"] == pytest.approx(mean)
+            assert spread[key + "/std"] == pytest.approx(np.sqrt(
+                ((a - mean) ** 2 + (b - mean) ** 2 + (c - mean) ** 2) / 2))
+    assert spread["paper/ap/std"] > 0
+
+
+def test_candidates_are_kept_where_asked_and_used_again():
+    kept = {}
+    first = ranked(candidates=kept)
+    assert first.ranks == ranked().ranks
+    assert sorted(kept) == ["paper", "seed", "uniform"]
+    assert {protocol: len(rows) for protocol, rows in kept.items()} == {
+        "paper": 12, "seed": 12, "uniform": 12}
+    assert ranked(candidates=kept, seed=99).ranks == first.ranks
+    kept["paper"] = {user: ids[:2] for user, ids in kept["paper"].items()}
+    assert set(ranked(candidates=kept).ranks["paper"]) == {0, 1}
+
+
+def test_user_rows_by_hand():
+    """Ids are numbered by frequency, rows hold the file's numbers."""
+    words, history = catalogue(collections.OrderedDict([
+        (7, [30, 10, 20, 10, 30, 10]), (8, [10, 40, 30]), (9, [50, 60])]))
+    for held_out, counts in ((False, [3, 2]), (True, [3, 1])):
+        evaluator = evaluation.Evaluator(words, history, ("full",),
+                                         held_out=held_out)
+        ids = words.convert_tokens_to_ids(["item_10", "item_30"])
+        evaluator.add(np.array([7, 8]), np.array([[2, 9, 0], [1, 9, 0]]),
+                      np.array(ids), np.arange(20.0).reshape(2, 10))
+        rows = evaluator.user_rows()
+        assert list(rows) == [
+            "user", "item", "history_length", "target_count", "full",
+            "most_popular/full", "item_transitions/full"]
+        assert rows["user"] == [7, 8]
+        assert rows["item"] == [10, 30]
+        assert rows["history_length"] == [5, 2]
+        assert rows["target_count"] == counts
+        assert rows["full"] == evaluator.ranks["full"]
 
 
 def test_a_user_without_history_is_an_error_that_names_the_user():
@@ -686,18 +909,52 @@ def test_the_published_line_to_the_letter():
         u"ndcg@10:0.5, hit@10:1.0, ap:0.3333333333333333, valid_user:6040.0")
 
 
-def test_the_table_has_a_row_a_ranking_and_holds_every_number():
-    protocols = ("full", "paper")
-    names = [prefix + protocol + "/" + name
-             for protocol in protocols for prefix in ("", "most_popular/")
-             for name in NAMES]
-    values = [0.0311 * (1 + i) for i in range(len(names))]
-    lines = evaluation.results_table(dict(zip(names, values)),
-                                     protocols).splitlines()
+def table_of(protocols, seeds=1):
+    """(a results table of distinct numbers, the numbers by key)."""
+    keys = [prefix + protocol + "/" + name for protocol in protocols
+            for prefix in ("", "most_popular/", "item_transitions/")
+            for name in NAMES]
+    values = collections.OrderedDict()
+    for i, key in enumerate(keys):
+        values[key] = 0.0101 * (1 + i)
+        values[key + "/low"] = values[key] - 0.01
+        values[key + "/high"] = values[key] + 0.01
+        values[key + "/mean"] = values[key] + 0.0001
+        values[key + "/std"] = 0.0002
+    return evaluation.results_table(values, protocols, seeds), values
+
+
+def test_the_table_has_two_lines_a_ranking_and_holds_every_number():
+    table, values = table_of(("full", "paper"))
+    lines = table.splitlines()
     assert lines[0].split() == ["protocol", "ranked", "by"] + NAMES
     assert [line.split()[:-7] for line in lines[1:]] == [
-        ["full", "model"], ["full", "most", "popular"],
-        ["paper", "model"], ["paper", "most", "popular"]]
-    assert [number for line in lines[1:] for number in line.split()[-7:]] == [
-        "%.4f" % value for value in values]
-    assert len({len(line) for line in lines}) == 1      # columns stand in line
+        row for protocol in ("full", "paper")
+        for row in ([protocol, "model"], [], [protocol, "most", "popular"], [],
+                    [protocol, "item", "transitions"], [])]
+    points = [key for key in values if key.count("@") + key.count("ap")
+              and not key.endswith(("low", "high", "mean", "std"))]
+    assert [number for line in lines[1::2] for number in line.split()[-7:]] == [
+        "%.4f" % values[key] for key in points]
+    assert [number for line in lines[2::2] for number in line.split()] == [
+        "%s-%s" % tuple(("%.3f" % values[key + side])[1:]
+                        for side in ("/low", "/high")) for key in points]
+    assert {len(line) for line in lines} == {95}        # columns stand in line
+
+
+def test_the_table_shows_mean_and_deviation_of_several_seeds():
+    table, values = table_of(("full", "paper"), seeds=5)
+    lines = [line for line in table.splitlines()
+             if "mean" in line or "deviation" in line]
+    assert [line.split()[:-7] for line in lines] == [
+        ["paper", "mean,", "5", "seeds"], ["paper", "deviation"]]
+    assert lines[0].split()[-7:] == [
+        "%.4f" % values["paper/%s/mean" % name] for name in NAMES]
+    assert lines[1].split()[-7:] == ["0.0002"] * 7
+
+
+@pytest.mark.parametrize("low, high, text", [
+    (0.0, 0.0004, ".000-.000"), (0.12345, 0.9994, ".123-.999"),
+    (0.99951, 1.0, "1.00-1.00")])
+def test_an_interval_takes_nine_characters(low, high, text):
+    assert evaluation._short_interval(low, high) == text

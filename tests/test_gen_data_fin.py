@@ -1,4 +1,4 @@
-"""Windows, masks, instances, and the command that writes the four files."""
+"""Windows, masks, instances, and the command that writes the files."""
 
 import argparse
 import collections
@@ -376,11 +376,11 @@ def toy(tmp_path_factory):
     return Toy(folder, words, ids, train, test, contents)
 
 
-def expected_windows(ids):
+def expected_windows(ids, left_out=1):
     """Counter of (user, window): the plain rule, written down once more."""
     windows = collections.Counter()
     for user, sequence in ids.items():
-        train = sequence[:-1] if len(sequence) >= 3 else sequence
+        train = sequence[:-left_out] if len(sequence) >= 3 else sequence
         ends, end = [], len(train)
         while end > 7:
             ends.append(end)
@@ -515,6 +515,70 @@ def test_the_log_counts_windows_and_instances(tmp_path, capsys):
     assert "windows (2 of one item)" in err
     assert "16 test instances, 4 users too short" in err
     assert re.search(r"(\d+) training instances.*\n.*\b\1/\1 instances", err)
+
+
+# --- held-out validation ----------------------------------------------------
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory):
+    """The toy data generated with --holdout_validation: ending -> instances,
+    and ending -> bytes."""
+    folder = str(tmp_path_factory.mktemp("held_out"))
+    write_toy(os.path.join(folder, "toy.txt"))
+    target = os.path.join(folder, "toy-x")
+    gen_data_fin.generate(os.path.join(folder, "toy.txt"), target, options(),
+                          2, holdout_validation=True)
+    assert sorted(os.listdir(folder)) == sorted(
+        ["toy.txt"] + ["toy-x" + ending
+                       for ending in ENDINGS + (".valid.tfrecord",)])
+    contents = read_outputs(target)
+    with open(target + ".valid.tfrecord", "rb") as stream:
+        contents[".valid.tfrecord"] = stream.read()
+    return contents, {
+        ending: [decode(record, 7, 3) for record in records(target + ending)]
+        for ending in (".train.tfrecord", ".valid.tfrecord")}
+
+
+def test_a_validation_instance_asks_for_the_second_to_last_item(toy, held_out):
+    mask_id = toy.words.token_to_ids["[MASK]"]
+    assert held_out[1][".valid.tfrecord"] == [
+        Instance(user, ids[:-1][-7:-1] + [mask_id], [min(7, len(ids) - 1) - 1],
+                 [ids[-2]]) for user, ids in toy.ids.items() if len(ids) >= 3]
+
+
+def test_held_out_items_are_in_no_training_window(toy, held_out):
+    windows = expected_windows(toy.ids, left_out=2)
+    assert windows != expected_windows(toy.ids)
+    assert collections.Counter(
+        (instance.user, tuple(unmask(instance)))
+        for instance in held_out[1][".train.tfrecord"]
+    ) == collections.Counter(
+        {key: count * (3 + (len(key[1]) >= 2))
+         for key, count in windows.items()})
+
+
+def test_holding_out_leaves_test_vocabulary_and_history_as_they_are(
+        toy, held_out):
+    assert {ending for ending in ENDINGS
+            if held_out[0][ending] != toy.contents[ending]} == {
+        ".train.tfrecord"}
+
+
+def test_every_runtime_holds_out_the_same_bytes(held_out):
+    assert [hashlib.sha256(held_out[0][ending]).hexdigest()[:16]
+            for ending in (".train.tfrecord", ".valid.tfrecord")] == [
+        "904fcf268fa40d81", "af02f7c6b6953517"]
+
+
+def test_a_validation_file_that_training_would_leak_is_not_left_there(
+        tmp_path):
+    leaking = tmp_path / "toy-x.valid.tfrecord"
+    leaking.write_bytes(b"of an earlier run")
+    with pytest.raises(ValueError, match="toy-x.valid.tfrecord .*--signature"):
+        generate(tmp_path)
+    assert sorted(os.listdir(str(tmp_path))) == ["toy-x.valid.tfrecord",
+                                                 "toy.txt"]
+    assert leaking.read_bytes() == b"of an earlier run"
 
 
 # --- the same bytes ---------------------------------------------------------
@@ -663,7 +727,8 @@ def test_a_malformed_line_ends_the_command_with_one_line(tmp_path):
 def run_main(monkeypatch, folder, *arguments):
     """Runs main() in this process, with flag values of its own."""
     values = dict(options()._asdict(), dataset_name="absent", signature="-x",
-                  data_dir="%s/" % folder, pool_size=1)
+                  data_dir="%s/" % folder, pool_size=1,
+                  holdout_validation=False)
     monkeypatch.setattr(gen_data_fin.flags, "FLAGS",
                         argparse.Namespace(**values))
     with pytest.raises(SystemExit) as stop:
