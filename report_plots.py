@@ -51,13 +51,14 @@ def curves(panels, ylabel, from_zero):
         axis.set_title(title)
         axis.set_xlabel("training step")
         axis.set_ylabel(ylabel)
-        axis.set_xlim(left=0)
+        last = axis.dataLim.x1 or 1
+        axis.set_xlim(-0.02 * last, 1.04 * last)
         axis.xaxis.set_major_locator(ticker.MaxNLocator(
             6, steps=(1, 2, 5, 10), integer=True))
         axis.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
         axis.ticklabel_format(axis="y", scilimits=(-2, 4))
         if from_zero:
-            axis.set_ylim(bottom=0)
+            _show_zero(axis)
     return _finish(figure, axes)
 
 
@@ -112,7 +113,7 @@ def points(panels, groups, xlabel, ylabel):
         axis.set_ylabel(ylabel)
         axis.set_xticks(range(len(groups)))
         axis.set_xticklabels(groups)
-        axis.set_ylim(bottom=0)
+        _show_zero(axis)
     return _finish(figure, axes)
 
 
@@ -145,6 +146,12 @@ def _errors(item):
         return None
     return np.maximum(0, [np.subtract(item.values, item.low),
                           np.subtract(item.high, item.values)])
+
+
+def _show_zero(axis):
+    """Makes the y axis reach from 0, with room for markers at both ends."""
+    top = axis.dataLim.y1 or 1
+    axis.set_ylim(-0.03 * top, 1.06 * top)
 
 
 def _finish(figure, axes):

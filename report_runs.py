@@ -2,6 +2,7 @@
 
 import collections
 import glob
+import io
 import json
 import os
 import re
@@ -24,7 +25,8 @@ _TOLERANCE = 1e-9  # between the two files' metrics: both are float64
 # training's) to tag -> (steps, values).
 Run = collections.namedtuple("Run", "number name folder config results "
                                     "users record curves")
-# int64 arrays [users], by user; ranks: column -> array, "paper", "most_popular/paper".
+# int64 arrays [users], by user; ranks: column ("paper", "most_popular/paper")
+# -> array.
 Users = collections.namedtuple("Users", "user item history_length "
                                         "target_count ranks")
 
@@ -66,8 +68,7 @@ def read_results(path):
     Raises:
         ValueError: what is damaged, as path:line.
     """
-    with open(path) as stream:
-        text = stream.read()
+    text = _read_text(path)
     try:
         config, end = json.JSONDecoder().raw_decode(text)
     except ValueError as error:
@@ -93,6 +94,12 @@ def read_results(path):
     return config, results
 
 
+def _read_text(path):
+    """A file's text; what is no UTF-8 is left to the checks of its lines."""
+    with io.open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+
+
 def evaluated_protocols(results):
     """list of the protocols that a run's results hold, in the usual order."""
     return [protocol for protocol in evaluation.PROTOCOLS
@@ -106,8 +113,7 @@ def read_users(path):
     Raises:
         ValueError: what is damaged, as path:line.
     """
-    with open(path) as stream:
-        lines = stream.read().splitlines()
+    lines = _read_text(path).splitlines()
     header = lines[0].split("\t") if lines else []
     if header[:4] != _USER_COLUMNS or len(header) < 5:
         raise ValueError("%s:1: the columns are not %s and ranks; %s again"
@@ -129,7 +135,7 @@ def _parse_user(line, width, path, number):
         raise ValueError("%s:%d: %d fields where the header has %d; %s again"
                          % (path, number, len(fields), width, _HOW))
     for field in fields:
-        if not re.match("[0-9]{1,18}$", field):
+        if not re.match("[0-9]{1,19}$", field) or int(field) > util.MAX_ID:
             raise ValueError("%s:%d: %r is not a count from 0; %s again"
                              % (path, number, field, _HOW))
     return [int(field) for field in fields]

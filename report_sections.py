@@ -65,7 +65,7 @@ def runs_section(runs):
              _cell(run.results.get("global_step"), "%d"),
              _cell(run.results.get("valid_user"), "%d")] for run in runs]
     blocks = [Table(["run", "model directory", "validation items",
-                     "attention form", "seed", "steps", "test users"], rows, 5)]
+                     "attention form", "seed", "step", "test users"], rows, 5)]
     if len({row[2] for row in rows}) > 1:
         blocks.append("The runs differ in what became of the validation items: "
                       "those folded into train are training data that the "
@@ -218,10 +218,10 @@ def _comparison_notes(reference, other, protocols, tests):
         "%d users, each ranked by both runs; difference = %s minus %s. "
         "Interval and p by paired bootstrap (%d resamples of users); Wilcoxon "
         "signed-rank test, two-sided, over the users that differ; d_z = mean "
-        "difference / standard deviation of the differences; better: users that "
-        "%s ranks better on the metric. The %d tests are "
-        "not corrected for their number. They speak of these two trained "
-        "models: another training seed is another model."
+        "difference / standard deviation of the differences; better: users "
+        "that %s ranks better on the metric. The %d tests are not corrected "
+        "for their number. They speak of these two trained models: another "
+        "training seed is another model."
         % (len(reference.users.user), other.name, reference.name,
            report_stats.SAMPLES, other.name, tests)]
     for protocol in protocols:

@@ -2,7 +2,9 @@
 
 import argparse
 import base64
+import contextlib
 import html.parser
+import io
 import json
 import os
 import struct
@@ -20,7 +22,7 @@ import report_plots
 import report_runs
 import report_sections
 import report_stats
-from conftest import command
+from conftest import ROOT, command
 
 USERS = 43
 COLUMNS = ["user", "item", "history_length", "target_count"]
@@ -49,7 +51,8 @@ def user_columns(seed, protocols=evaluation.PROTOCOLS, users=USERS):
                ("target_count", same.geometric(0.02, users).tolist())]
     columns += [(protocol, rng.geometric(0.1, users).tolist())
                 for protocol in protocols]
-    columns += [("%s/%s" % (name, protocol), same.geometric(0.04, users).tolist())
+    columns += [("%s/%s" % (name, protocol),
+                 same.geometric(0.04, users).tolist())
                 for name in evaluation.BASELINES for protocol in protocols]
     return dict(columns), [name for name, _ in columns]
 
@@ -90,7 +93,7 @@ def write_run(folder, seed, protocols=evaluation.PROTOCOLS, curves=False):
     (folder / "run_config.json").write_text(json.dumps({
         "seed": seed, "git_revision": "abc<&>", "hardware": {"cpus": 2},
         "packages": {"numpy": "1.19.5"}, "flags": {"learning_rate": 1e-4},
-        "data_files": {"test_input_file": {"ml-1m-x.test.tfrecord": "5" * 64}}}))
+        "data_files": {"test_input_file": {"ml-1m-x.his": "5" * 64}}}))
     if curves:
         write_scalars(folder, {
             "loss": {100: 7.5, 200: 6.0 - seed, 300: 5.0},
@@ -147,11 +150,31 @@ def two_runs(tmp_path_factory):
             for name, seed in (("self", 1), ("cross", 2))]
 
 
+class KeptFigure(Figure):
+    """A figure that remembers that it was drawn."""
+
+    drawn = []
+
+    def __init__(self, *arguments, **options):
+        Figure.__init__(self, *arguments, **options)
+        self.drawn.append(self)
+
+
+@contextlib.contextmanager
+def kept_figures():
+    """The list of the figures that are drawn inside."""
+    with mock.patch.object(KeptFigure, "drawn", []), \
+            mock.patch.object(report_plots, "Figure", KeptFigure):
+        yield KeptFigure.drawn
+
+
 @pytest.fixture(scope="module")
 def whole(two_runs):
-    """All sections of the report on the two runs."""
-    return sections_of([name for name, _ in two_runs], drawn=True,
-                       reference=True)
+    """All sections of the report on the two runs, what of it is printed, and
+    the figures."""
+    with kept_figures() as figures:
+        return sections_of([name for name, _ in two_runs], drawn=True,
+                           reference=True) + (figures,)
 
 
 # --- reading a run ----------------------------------------------------------
@@ -240,6 +263,8 @@ def test_damaged_results(tmp_path, content, fault):
     (5, ("\t", " "), "eval_users.tsv:6: 1 fields where the header has 7"),
     (5, ("\t", "\t-"), "eval_users.tsv:6: '-"),
     (5, ("\t", "\t0.5"), "eval_users.tsv:6: '0.5"),
+    (5, ("\t", "\t99999999999999999"), "is not a count from 0"),
+    (5, ("\t", u"\u0663\t"), "eval_users.tsv:6: "),
     (3, ("8\t", "5\t"), "eval_users.tsv:4: user 5 has a line already")])
 def test_damaged_users(tmp_path, line, change, fault):
     folder = tmp_path / "run"
@@ -295,11 +320,11 @@ def test_names_must_fit_the_runs(two_runs):
 
 
 def test_unknown_choices_list_the_known_ones():
-    with pytest.raises(ValueError, match="'test'; the protocols are seed, paper, "
-                                         "uniform, full"):
+    with pytest.raises(ValueError, match="'test'; the protocols are seed, "
+                                         "paper, uniform, full"):
         report.check_choice("protocols", ["seed", "test"],
                             evaluation.PROTOCOLS)
-    with pytest.raises(ValueError, match="'mrr'; the metrics are ndcg@1, hit@1"):
+    with pytest.raises(ValueError, match="'mrr'; the metrics are ndcg@1, hit"):
         report.check_choice("metrics", ["mrr"], evaluation.METRICS)
 
 
@@ -329,7 +354,7 @@ def test_mismatched_items_are_counted(two_runs, tmp_path):
     columns["item"][4] += 1
     write_users(tmp_path, columns, order)
     write_results(tmp_path, columns)
-    with pytest.raises(ValueError, match="1 of 43 users have another test item"):
+    with pytest.raises(ValueError, match="1 of 43 users have another test"):
         sections_of([two_runs[0][0], str(tmp_path)])
 
 
@@ -362,7 +387,7 @@ def test_results_hold_runs_then_baselines_then_published_rows(whole, two_runs):
 def test_published_rows_are_those_of_the_runs_dataset(tmp_path):
     def run(*files):
         return report_runs.Run(0, "x", "x", {}, {}, None,
-                               {"data_files": {"flag": dict.fromkeys(files)}}, {})
+                               {"data_files": {"x": dict.fromkeys(files)}}, {})
 
     def datasets(*runs):
         return {row[1] for row in report_sections.published_rows(runs)}
@@ -377,6 +402,22 @@ def test_published_rows_come_on_demand_alone(two_runs):
     blocks = sections_of([two_runs[0][0]])[0]["Results, protocol paper"]
     assert "published" not in " ".join(
         row[0] for row in table_of(blocks).rows)
+
+
+def test_published_rows_are_those_of_the_readme():
+    with io.open(os.path.join(ROOT, "README.md"), encoding="utf-8") as stream:
+        readme = [[cell.strip() for cell in line.strip("|\n").split("|")]
+                  for line in stream]
+    order = ["hit@1", "hit@5", "hit@10", "ndcg@5", "ndcg@10", "ap"]
+    for name, what in (
+            ("published log, 400,000 steps, run 1",
+             "training log, 400,000 steps, run 1"),
+            ("published log, 400,000 steps, run 2",
+             "training log, 400,000 steps, run 2"),
+            ("BERT4Rec paper", "BERT4Rec paper")):
+        values, = [row[3] for row in report_sections.PUBLISHED
+                   if row[1:3] == ("ml-1m", what)]
+        assert [name] + [values[metric] for metric in order] in readme
 
 
 def test_published_rows_name_known_protocols_and_metrics():
@@ -395,7 +436,8 @@ def test_candidate_seeds_have_a_row_of_mean_and_deviation(tmp_path):
     rows = table_of(sections["Results, protocol paper"]).rows
     assert rows[1] == [u"run, mean \u00b1 s.d. over candidate seeds"] + [
         u"0.2500 \u00b1 0.0125"] * len(evaluation.METRICS)
-    assert "seeds" not in table_of(sections["Results, protocol full"]).rows[1][0]
+    rows = table_of(sections["Results, protocol full"]).rows
+    assert "seeds" not in rows[1][0]
 
 
 def test_baselines_that_differ_get_a_row_a_run(tmp_path):
@@ -443,7 +485,8 @@ def test_runs_without_a_common_protocol_are_not_compared(tmp_path):
     write_run(tmp_path / "a", 1, ["paper"])
     write_run(tmp_path / "b", 1, ["full"])
     sections, _ = sections_of([str(tmp_path / "a"), str(tmp_path / "b")])
-    assert sections["b against a"] == ["No protocol was evaluated in both runs."]
+    assert sections["b against a"] == [
+        "No protocol was evaluated in both runs."]
 
 
 def test_differing_use_of_the_validation_items_is_pointed_out(tmp_path):
@@ -631,17 +674,10 @@ def test_a_markdown_table_is_aligned_text():
 # --- plots ------------------------------------------------------------------
 
 @pytest.fixture
-def figures(monkeypatch):
+def figures():
     """The figures that are drawn while a test runs."""
-    drawn = []
-
-    class Kept(Figure):
-        def __init__(self, *arguments, **options):
-            Figure.__init__(self, *arguments, **options)
-            drawn.append(self)
-
-    monkeypatch.setattr(report_plots, "Figure", Kept)
-    return drawn
+    with kept_figures() as drawn:
+        yield drawn
 
 
 def png_size(content):
@@ -654,11 +690,9 @@ def legend_of(figure):
     return [text.get_text() for text in legend.get_texts()]
 
 
-def test_every_axis_is_named_and_every_series_in_the_legend(two_runs, figures):
-    sections_of([name for name, _ in two_runs], drawn=True,
-                protocols=["paper", "full"])
-    assert len(figures) == 8
-    for figure in figures:
+def test_every_axis_is_named_and_every_series_in_the_legend(whole):
+    assert len(whole[2]) == 8
+    for figure in whole[2]:
         for axis in figure.axes:
             assert axis.get_ylabel()
             # The bars' groups are named by their ticks.
