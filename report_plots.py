@@ -95,7 +95,7 @@ def points(panels, groups, xlabel, ylabel):
 
     Args: as `bars`, and xlabel, str.
     """
-    if max(len(name) for name in groups) > 9:  # "1234\u20135678" on two lines
+    if max(len(name) for name in groups) > 8:  # "1234\u20135678" on two lines
         groups = [name.replace(u"\u2013", u"\u2013\n") for name in groups]
     figure, axes = _grid(len(panels), height=3.3)
     for axis, (title, series) in zip(axes, panels):
