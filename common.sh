@@ -95,7 +95,11 @@ run_dataset() {
     --masked_lm_prob="$masked_lm_prob" \
     --prop_sliding_window="$prop_sliding_window" \
     --signature="$signature" \
-    --pool_size="$pool_size"
+    --pool_size="$pool_size" \
+    --holdout_validation="$holdout_validation"
+  if [ "$holdout_validation" = True ]; then
+    set -- --valid_input_file="$data.valid.tfrecord" "$@"
+  fi
   "$PYTHON" -u run.py \
     --train_input_file="$data.train.tfrecord" \
     --test_input_file="$data.test.tfrecord" \
@@ -124,6 +128,9 @@ pool_size=${pool_size:-10}
 batch_size=${batch_size:-256}
 num_warmup_steps=${num_warmup_steps:-100}
 learning_rate=${learning_rate:-1e-4}
+# True keeps the validation items out of training and chooses a checkpoint by
+# them.
+holdout_validation=${holdout_validation:-False}
 if [ -n "${dataset_name:-}" ]; then
-  signature=${signature:--mp$mask_prob-sw$prop_sliding_window-mlp$masked_lm_prob-df$dupe_factor-mpps$max_predictions_per_seq-msl$max_seq_length}
+  signature=${signature:--mp$mask_prob-sw$prop_sliding_window-mlp$masked_lm_prob-df$dupe_factor-mpps$max_predictions_per_seq-msl$max_seq_length$([ "$holdout_validation" != True ] || echo -ho)}
 fi

@@ -119,22 +119,31 @@ def check_record_lengths(paths, max_seq_length, max_predictions_per_seq):
                     % (path, flag, there, flag, here, flag, there))
 
 
-def _examples(paths):
-    """Yields (user, ids with the masked ones restored, ids that were masked)
-    of every record: an int and two lists."""
+def _restore(record):
+    """(user, ids with the masked ones put back, the ids that were masked) of a
+    serialized instance: an int and two lists."""
+    feature = tf.train.Example.FromString(record).features.feature
+    (user,), ids, mask, positions, labels = [
+        list(feature[name].int64_list.value) for name in (
+            "info", "input_ids", "input_mask", "masked_lm_positions",
+            "masked_lm_ids")]
+    real = int(sum(feature["masked_lm_weights"].float_list.value))
+    ids = ids[:sum(mask)]
+    for position, label in zip(positions[:real], labels):
+        ids[position] = label
+    return user, ids, labels[:real]
+
+
+def _restored(paths):
+    """Yields `_restore` of every record; ValueError for a damaged file."""
     for path in paths:
-        for record in tf.python_io.tf_record_iterator(path):
-            feature = tf.train.Example.FromString(record).features.feature
-            user, ids, mask, positions, labels = [
-                list(feature[name].int64_list.value) for name in (
-                    "info", "input_ids", "input_mask", "masked_lm_positions",
-                    "masked_lm_ids")]
-            weights = feature["masked_lm_weights"].float_list.value
-            real = int(sum(weights))
-            ids = ids[:sum(mask)]
-            for position, label in zip(positions[:real], labels):
-                ids[position] = label
-            yield user[0], ids, labels[:real]
+        try:
+            for record in tf.python_io.tf_record_iterator(path):
+                yield _restore(record)
+        except Exception as error:  # TensorFlow's and protobuf's own errors
+            raise ValueError("%s: a damaged record (%s); generate it again "
+                             "with gen_data_fin.py"
+                             % (path, str(error).split("\n")[0]))
 
 
 def read_windows(paths, limit):
@@ -144,7 +153,7 @@ def read_windows(paths, limit):
         paths: list of str, TFRecord files.
         limit: int, records at most.
     """
-    for user, ids, _ in itertools.islice(_examples(paths), limit):
+    for user, ids, _ in itertools.islice(_restored(paths), limit):
         yield user, ids
 
 
@@ -155,7 +164,7 @@ def read_targets(paths):
         paths: list of str, TFRecord files.
     """
     return collections.OrderedDict(
-        (user, labels[0]) for user, _, labels in _examples(paths))
+        (user, labels[0]) for user, _, labels in _restored(paths))
 
 
 def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,

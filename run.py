@@ -8,8 +8,6 @@ The model directory is checkpointDir + signature.
 """
 
 import argparse
-import collections
-import json
 import os
 import sys
 
@@ -23,25 +21,17 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
+import checks  # noqa: E402
 import input_pipeline  # noqa: E402
 import modeling  # noqa: E402
 import optimization  # noqa: E402
 import run_record  # noqa: E402
 import selection  # noqa: E402
 
-CONFIG_FILE = "bert_config.json"      # in the model directory
 RESULTS_FILE = "eval_results.txt"     # in the model directory
 USERS_FILE = "eval_users.tsv"         # in the model directory
 SUMMARY_STEPS = 100
 LENGTH_GROUPS = 4                     # a training batch is encoded in
-# Keys that may change between two runs on one checkpoint.
-FREE_CONFIG_KEYS = ("hidden_dropout_prob", "attention_probs_dropout_prob",
-                    "initializer_range")
-
-# What the checks found out; everything below `main` reads this, not flags.
-Job = collections.namedtuple(
-    "Job", "config model_dir files words user_history checkpoint chosen "
-           "validation checksums candidates args")
 
 
 def define_flags():
@@ -124,237 +114,6 @@ def define_flags():
                       "Go on with other data than the checkpoint was trained "
                       "with.")
     flags.mark_flags_as_required(["bert_config_file", "checkpointDir"])
-
-
-# --- checks, before any graph is built --------------------------------------
-
-def _required_file(args, flag):
-    path = getattr(args, flag)
-    if not path:
-        raise ValueError("--%s is needed here; pass the file's name" % flag)
-    return util.expand_files(path, flag)[0]
-
-
-def _check_records(args, flag):
-    """The files of an input flag, their lengths compared with the flags'."""
-    if not getattr(args, flag):
-        raise ValueError("--%s is needed here; pass the TFRecord file that "
-                         "gen_data_fin.py wrote" % flag)
-    files = util.expand_files(getattr(args, flag), flag)
-    input_pipeline.check_record_lengths(files, args.max_seq_length,
-                                        args.max_predictions_per_seq)
-    return files
-
-
-def load_config(args, words):
-    """BertConfig of the flags and the vocabulary, checked against both.
-
-    Args:
-        args: the flags.
-        words: vocab.FreqVocab, or None when no vocabulary is given.
-
-    Raises:
-        ValueError: what does not fit, with the value and the remedy.
-    """
-    path = args.bert_config_file
-    if not os.path.isfile(path):
-        raise ValueError("--bert_config_file: no file %s; the models are in "
-                         "bert_train/" % path)
-    config = modeling.BertConfig.from_json_file(path)
-    if args.attention_form:
-        config.attention_form = args.attention_form
-    if words is None and config.vocab_size is None:
-        raise ValueError("%s has no vocab_size; pass --vocab_filename or write "
-                         "the number there" % path)
-    if config.vocab_size is None:
-        config.vocab_size = words.get_vocab_size()
-    elif words is not None and config.vocab_size != words.get_vocab_size():
-        raise ValueError(
-            "%s: vocab_size is %d, the vocabulary %s has %d; write "
-            "\"vocab_size\": %d there, or leave the key out"
-            % (path, config.vocab_size, args.vocab_filename,
-               words.get_vocab_size(), words.get_vocab_size()))
-    if args.max_seq_length > config.max_position_embeddings:
-        raise ValueError(
-            "--max_seq_length=%d is above max_position_embeddings %d of %s; "
-            "shorten the sequences or write a larger number there"
-            % (args.max_seq_length, config.max_position_embeddings, path))
-    return config
-
-
-def check_checkpoint(checkpoint, config):
-    """Raises ValueError when a checkpoint is of another size or form.
-
-    The attention forms but one have the same variables, so the form is read
-    from the model config that training wrote beside the checkpoint.
-    """
-    try:
-        shapes = dict(tf.train.list_variables(checkpoint))
-    except (tf.errors.OpError, ValueError) as error:
-        raise ValueError("%s is not a readable checkpoint (%s); pass the "
-                         "common start of its files' names"
-                         % (checkpoint, str(error).split("\n")[0]))
-    fault = modeling.checkpoint_mismatch(config, shapes)
-    written = os.path.join(os.path.dirname(checkpoint), CONFIG_FILE)
-    if fault is None and os.path.exists(written):
-        with open(written) as stream:
-            theirs, ours = json.load(stream), config.to_dict()
-        for key in sorted(set(theirs) - set(FREE_CONFIG_KEYS)):
-            if fault is None and theirs[key] != ours.get(key):
-                fault = "it was trained with %s %s, the model config says %s" \
-                    % (key, theirs[key], ours.get(key))
-    if fault is not None:
-        raise ValueError("checkpoint %s does not fit: %s; use the config it "
-                         "was trained with, or another --checkpointDir or "
-                         "--signature" % (checkpoint, fault))
-
-
-def _check_choices(args):
-    """Raises ValueError for flags that do not go together."""
-    if not (args.do_train or args.do_eval):
-        raise ValueError("nothing to do; pass --do_train, --do_eval or both")
-    unknown = sorted(set(args.protocols) - set(evaluation.PROTOCOLS))
-    if unknown or not args.protocols:
-        raise ValueError("--protocols: unknown protocol %r; the protocols are "
-                         "%s" % (", ".join(unknown),
-                                 ", ".join(evaluation.PROTOCOLS)))
-    protocol, _, metric = args.selection_metric.partition("/")
-    if protocol not in evaluation.PROTOCOLS or (
-            metric not in evaluation.METRICS):
-        raise ValueError(
-            "--selection_metric: no %r; write <protocol>/<metric>, the "
-            "protocols are %s, the metrics %s" % (
-                args.selection_metric, ", ".join(evaluation.PROTOCOLS),
-                ", ".join(evaluation.METRICS)))
-    for flag in ("eval_every_steps", "early_stopping_patience"):
-        if getattr(args, flag) and not args.valid_input_file:
-            raise ValueError("--%s=%d needs --valid_input_file, the "
-                             ".valid.tfrecord of gen_data_fin.py "
-                             "--holdout_validation"
-                             % (flag, getattr(args, flag)))
-
-
-def _check_files(args):
-    """dict, flag -> list of the files that this job reads."""
-    files = {}
-    if args.vocab_filename or args.do_eval or args.valid_input_file:
-        files["vocab_filename"] = [_required_file(args, "vocab_filename")]
-    if args.user_history_filename or args.do_eval or args.valid_input_file:
-        files["user_history_filename"] = [
-            _required_file(args, "user_history_filename")]
-    for flag, needed in (("train_input_file", args.do_train),
-                         ("valid_input_file",
-                          args.do_train and args.valid_input_file),
-                         ("test_input_file", args.do_eval)):
-        if needed:
-            files[flag] = _check_records(args, flag)
-    return files
-
-
-def _check_validation(files, user_history, record, args):
-    """Whether validation items are held out; see run_record.validation_of.
-
-    Raises:
-        ValueError: the validation items are in the training file.
-    """
-    if not args.do_train:
-        return record["validation"] if record else run_record.UNKNOWN
-    if user_history is None:
-        return run_record.UNKNOWN
-    validation = run_record.validation_of(files["train_input_file"],
-                                          user_history)
-    if "valid_input_file" in files and validation == run_record.FOLDED:
-        raise ValueError(
-            "--train_input_file: %s holds the users' validation items, so they "
-            "cannot choose a checkpoint; generate it with gen_data_fin.py "
-            "--holdout_validation, or leave --valid_input_file out"
-            % args.train_input_file)
-    return validation
-
-
-def _check_selection(model_dir, args):
-    """The Selection of a model directory, or None without validation.
-
-    Raises:
-        ValueError: training would go on without the validations it began with.
-    """
-    folder = os.path.join(model_dir, selection.FOLDER)
-    if args.do_train and args.valid_input_file:
-        return selection.Selection(model_dir, args.selection_metric)
-    if args.do_train and os.path.exists(
-            os.path.join(folder, selection.FILE)):
-        raise ValueError(
-            "%s holds a best checkpoint by validation; pass "
-            "--valid_input_file to go on choosing, or another --signature"
-            % folder)
-    return None
-
-
-def _find_checkpoint(model_dir, config, args):
-    """The checkpoint that is there to evaluate, or None before a training."""
-    newest = tf.train.latest_checkpoint(model_dir)
-    best = tf.train.latest_checkpoint(
-        os.path.join(model_dir, selection.FOLDER))
-    for checkpoint in (newest, best, args.init_checkpoint):
-        if checkpoint:
-            check_checkpoint(checkpoint, config)
-    if args.init_checkpoint and not args.do_train:
-        return args.init_checkpoint
-    if not args.do_train and newest is None:
-        raise ValueError("no checkpoint in %s; train first with --do_train, or "
-                         "correct --checkpointDir and --signature" % model_dir)
-    return best or newest
-
-
-def _check_candidates(files, words, args):
-    """The candidates to rank: those of a file, {} to keep what is drawn for a
-    new file, or None."""
-    path = args.candidates_file
-    if not (path and args.do_eval):
-        return None
-    if os.path.exists(path):
-        return ranking_files.read_candidates(
-            path, words, input_pipeline.read_targets(files["test_input_file"]),
-            args.protocols)
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise ValueError("--candidates_file: no folder %s; make it, or correct "
-                         "the name" % folder)
-    return {}
-
-
-def check_job(args):
-    """Looks at every input and makes a Job of the flags.
-
-    Raises:
-        ValueError, IOError: the first thing that does not fit.
-    """
-    _check_choices(args)
-    files = _check_files(args)
-    words = user_history = None
-    if "vocab_filename" in files:
-        words = util.load_pickle(files["vocab_filename"][0], "FreqVocab")
-    config = load_config(args, words)
-    if "user_history_filename" in files:
-        user_history = util.load_pickle(files["user_history_filename"][0],
-                                        "dict")
-    if args.num_sampled >= config.vocab_size - 1:
-        raise ValueError("--num_sampled=%d is not below the %d items and "
-                         "special tokens; lower it, or 0 for all of them"
-                         % (args.num_sampled, config.vocab_size - 1))
-
-    model_dir = args.checkpointDir + args.signature
-    checkpoint = _find_checkpoint(model_dir, config, args)
-    chosen = _check_selection(model_dir, args)
-    # A training is compared with the one that it goes on from.
-    folder = os.path.dirname(checkpoint) if checkpoint else model_dir
-    record, sums = run_record.read(folder), run_record.checksums(files)
-    if record and not args.ignore_checksums:
-        run_record.check_checksums(record, sums, folder)
-    validation = _check_validation(files, user_history, record, args)
-    return Job(config, model_dir, files, words, user_history, checkpoint,
-               chosen, validation, sums, _check_candidates(files, words, args),
-               args)
 
 
 # --- the graph --------------------------------------------------------------
@@ -538,7 +297,7 @@ def train(estimator, job):
 def _write_records(job, start):
     """Writes the model config and the run record; returns their names."""
     names = [os.path.join(job.model_dir, name)
-             for name in (CONFIG_FILE, run_record.FILE)]
+             for name in (checks.CONFIG_FILE, run_record.FILE)]
     record = run_record.describe(
         vars(job.args), job.config.to_dict(), job.checksums, job.validation,
         start, _gpu_names())
@@ -668,7 +427,7 @@ def main(argv):
         if argv[1:]:
             raise ValueError("%r is not a flag; flags are written --name=value"
                              % argv[1])
-        job = check_job(args)
+        job = checks.check_job(args)
     estimator = make_estimator(job)
     checkpoint = job.checkpoint
     if args.do_train:

@@ -238,6 +238,41 @@ def test_a_missing_record_file_is_an_error_that_names_it(tmp_path):
         input_pipeline.record_lengths(str(tmp_path / "absent"))
 
 
+# --- records in Python ------------------------------------------------------
+
+def serialized(user, input_ids, positions, labels):
+    return input_pipeline.serialize_instance(user, input_ids, positions, labels,
+                                             L, M)
+
+
+def test_windows_are_read_with_their_masked_items_put_back(tmp_path):
+    paths = [
+        write_records(tmp_path / "x", [
+            serialized(2 ** 40, [52, 7, 52], [0, 2], [6, 8]),
+            serialized(3, [1, 2, 3, 4, 9], [4], [5])]),
+        write_records(tmp_path / "y", [serialized(4, [52], [0], [1])])]
+    windows = [(2 ** 40, [6, 7, 8]), (3, [1, 2, 3, 4, 5]), (4, [1])]
+    assert list(input_pipeline.read_windows(paths, 9)) == windows
+    assert list(input_pipeline.read_windows(paths, 2)) == windows[:2]
+
+
+def test_targets_are_the_masked_items_by_user(tmp_path):
+    path = write_records(tmp_path / "x", [
+        serialized(9, [4, 5, 52], [2], [7]), serialized(2, [52], [0], [3])])
+    assert list(input_pipeline.read_targets([path]).items()) == [(9, 7), (2, 3)]
+
+
+def test_a_file_cut_in_a_later_record_is_an_error_in_python_too(tmp_path):
+    path = write_users(tmp_path / "x", range(1, 6))
+    with open(path, "rb+") as stream:
+        stream.truncate(os.path.getsize(path) - 7)
+    with pytest.raises(ValueError, match="/x: a damaged record .*gen_data_fin"):
+        input_pipeline.read_targets([path])
+    path = write_records(tmp_path / "y", [instance(3), b"no example"])
+    with pytest.raises(ValueError, match="/y: a damaged record"):
+        list(input_pipeline.read_windows([path], 2))
+
+
 # --- evaluation -------------------------------------------------------------
 
 def test_evaluation_keeps_the_order_of_files_and_records(tmp_path):

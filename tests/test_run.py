@@ -1,7 +1,9 @@
 """run.py as a user runs it: one command, its files and its errors."""
 
 import argparse
+import collections
 import glob
+import hashlib
 import json
 import os
 import re
@@ -11,12 +13,15 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import checks
 import conftest
 import evaluation
-import run
+import gen_data_fin
+import util
 from conftest import (CONFIG, ITEMS, LENGTH, MASKED, ROOT, USERS, command,
                       run_flags)
 
@@ -51,10 +56,10 @@ def test_the_first_line_printed_has_the_published_form(trained):
 
 
 def test_the_table_shows_model_and_baseline_under_every_protocol(trained):
-    lines = trained[1].splitlines()[2:]
-    assert [line[:23].split(None, 1) for line in lines] == [
-        [protocol, who] for protocol in evaluation.PROTOCOLS
-        for who in ("model         ", "most popular  ")]
+    lines = trained[1].splitlines()[2::2]       # intervals in the others
+    assert [line[:25].split() for line in lines] == [
+        [protocol] + who.split() for protocol in evaluation.PROTOCOLS
+        for who in ("model", "most popular", "item transitions")]
 
 
 def test_results_hold_the_config_then_sorted_keys(trained):
@@ -63,13 +68,56 @@ def test_results_hold_the_config_then_sorted_keys(trained):
                           attention_form="cross_published")
     assert list(values) == sorted(values)
     assert {"global_step", "loss", "masked_lm_accuracy", "masked_lm_loss",
-            "valid_user"} <= set(values)
+            "valid_user", "validation"} <= set(values)
     assert values["global_step"] == "5"
     for protocol in evaluation.PROTOCOLS:
-        for prefix in ("", "most_popular/"):
+        for prefix in ("", "most_popular/", "item_transitions/"):
             for metric in evaluation.METRICS:
-                assert 0.0 <= float(
-                    values["%s%s/%s" % (prefix, protocol, metric)]) <= 1.0
+                key = "%s%s/%s" % (prefix, protocol, metric)
+                low, value, high = [float(values[key + side])
+                                    for side in ("/low", "", "/high")]
+                assert 0.0 <= low <= value <= high <= 1.0
+    assert values["validation"] == "folded into train"
+
+
+def users_of(folder):
+    """eval_users.tsv as an OrderedDict, column -> int array."""
+    with open(os.path.join(str(folder), "run", "eval_users.tsv")) as stream:
+        names = stream.readline().rstrip("\n").split("\t")
+        rows = np.array([[int(text) for text in line.split("\t")]
+                         for line in stream])
+    return collections.OrderedDict(zip(names, rows.T))
+
+
+def test_every_number_can_be_had_from_the_users_file(dataset, trained):
+    users, (_, values) = users_of(trained[0]), results_of(trained[0])
+    columns = [prefix + protocol for prefix in (
+        "", "most_popular/", "item_transitions/")
+               for protocol in evaluation.PROTOCOLS]
+    assert list(users) == ["user", "item", "history_length",
+                           "target_count"] + columns
+    assert len(users["user"]) == USERS
+    for column in columns:
+        for name, value in evaluation.ranking_metrics(users[column]).items():
+            assert values["%s/%s" % (column, name)] == repr(value)
+        for name, bounds in evaluation.bootstrap_intervals(
+                users[column]).items():
+            assert tuple(values["%s/%s/%s" % (column, name, side)]
+                         for side in ("low", "high")) == tuple(
+                             map(repr, bounds))
+
+
+def test_the_users_file_describes_users_as_the_interactions_do(dataset,
+                                                               trained):
+    sequences = util.read_sequences(str(dataset.folder / "tiny.txt"))
+    counts = collections.Counter(
+        item for items in sequences.values() for item in items[:-1].tolist())
+    users = users_of(trained[0])
+    assert users["user"].tolist() == list(sequences)
+    for user, item, length, count in zip(*list(users.values())[:4]):
+        assert item == sequences[user][-1]
+        assert length == len(sequences[user]) - 1
+        assert count == counts[item]
 
 
 def test_the_published_line_and_the_results_agree(trained):
@@ -189,6 +237,172 @@ def test_a_killed_training_resumes_from_its_checkpoint(dataset, tmp_path):
     assert results_of(tmp_path)[1]["global_step"] == str(step + 7)
 
 
+# --- validation, selection and the run record --------------------------------
+
+@pytest.fixture(scope="module")
+def held_out(dataset, tmp_path_factory):
+    """The tiny dataset again, with its validation items held out."""
+    folder = tmp_path_factory.mktemp("held_out")
+    shutil.copy(str(dataset.folder / "tiny.txt"), str(folder))
+    status, _, errors = conftest.generate(folder, "--holdout_validation")
+    assert status == 0, errors
+    return dataset._replace(folder=folder, prefix=str(folder / "tiny-x"))
+
+
+def selecting(held_out, folder, **changes):
+    """run.py's flags for a training with validation."""
+    return run_flags(held_out, folder, **dict(dict(
+        do_train=True, do_eval=True, eval_every_steps=2,
+        bucket_by_length=True, selection_metric="paper/ap",
+        valid_input_file=held_out.prefix + ".valid.tfrecord"), **changes))
+
+
+@pytest.fixture(scope="module")
+def selected(held_out, tmp_path_factory):
+    """The folder of a model trained with validation, output and log."""
+    folder = tmp_path_factory.mktemp("selected")
+    status, output, errors = command("run.py", *selecting(
+        held_out, folder, eval_seeds=2,
+        candidates_file=folder / "candidates.tsv.gz"))
+    assert status == 0, errors
+    return folder, output, errors
+
+
+def evaluations_of(folder):
+    with open(str(folder / "run" / "best" / "selection.json")) as stream:
+        return json.load(stream)
+
+
+def test_validations_are_logged_and_drawn_every_so_many_steps(selected):
+    folder, _, errors = selected
+    found = evaluations_of(folder)
+    assert [step for step, _ in found["evaluations"]] == [2, 4, 5]
+    lines = [line for line in errors.splitlines() if "validation at" in line]
+    curves = scalars_of(folder / "run" / "eval_valid")
+    assert sorted(curves) == sorted(
+        "paper/" + name for name in evaluation.METRICS)
+    for line, (step, value) in zip(lines, found["evaluations"]):
+        assert "step %d: paper/ap %.4f, " % (step, value) in line
+        assert curves["paper/ap"][step] == pytest.approx(value)
+    assert len(lines) == 3 and "the best so far" in lines[0]
+
+
+def test_the_best_checkpoint_is_evaluated(selected):
+    folder, _, errors = selected
+    best = max(evaluations_of(folder)["evaluations"],
+               key=lambda pair: (pair[1], -pair[0]))[0]
+    assert evaluations_of(folder)["best_step"] == best
+    name = os.path.join("run", "best", "model.ckpt-%d" % best)
+    assert re.search("evaluating .*%s$" % re.escape(name), errors, re.M)
+    assert results_of(folder)[1]["global_step"] == str(best)
+    for variable, _ in tf.train.list_variables(str(folder / name)):
+        assert (tf.train.load_variable(str(folder / name), variable)
+                == tf.train.load_variable(
+                    str(folder / "run" / ("model.ckpt-%d" % best)),
+                    variable)).all()
+
+
+def test_a_validation_value_is_that_of_the_evaluation_alone(held_out, selected,
+                                                            tmp_path):
+    """The validation file evaluated as if it were the test file."""
+    folder, _, _ = selected
+    status, _, errors = command("run.py", *run_flags(
+        held_out, tmp_path, do_eval=True, ignore_checksums=True,
+        test_input_file=held_out.prefix + ".valid.tfrecord", protocols="paper",
+        init_checkpoint=folder / "run" / "model.ckpt-4"))
+    assert status == 0, errors
+    assert float(results_of(tmp_path)[1]["paper/ap"]) == \
+        evaluations_of(folder)["evaluations"][1][1]
+
+
+def test_results_and_counts_know_that_validation_was_held_out(held_out,
+                                                              selected):
+    assert results_of(selected[0])[1]["validation"] == "held out"
+    sequences = util.read_sequences(str(held_out.folder / "tiny.txt"))
+    counts = collections.Counter(
+        item for items in sequences.values() for item in items[:-2].tolist())
+    users = users_of(selected[0])
+    assert users["target_count"].tolist() == [
+        counts[item] for item in users["item"].tolist()]
+
+
+def test_the_spread_over_seeds_is_printed_and_written(selected):
+    folder, output, _ = selected
+    values = results_of(folder)[1]
+    for protocol in evaluation.PROTOCOLS:
+        for name in evaluation.METRICS:
+            key = "%s/%s" % (protocol, name)
+            assert (key + "/mean" in values) == (protocol != "full")
+            assert (key + "/std" in values) == (protocol != "full")
+    means = [line.split() for line in output.splitlines()
+             if "mean, 2 seeds" in line]
+    assert [line[0] for line in means] == ["seed", "paper", "uniform"]
+    assert means[1][-1] == "%.4f" % float(values["paper/ap/mean"])
+
+
+def test_training_is_the_same_to_the_last_bit_with_and_without_validation(
+        held_out, selected, tmp_path):
+    """And so is one training like another: weights, moments, loss curve."""
+    status, _, errors = command("run.py", *run_flags(
+        held_out, tmp_path, do_train=True, bucket_by_length=True))
+    assert status == 0, errors
+    with_it, without = [str(folder / "run" / "model.ckpt-5")
+                        for folder in (selected[0], tmp_path)]
+    variables = [name for name, _ in tf.train.list_variables(without)]
+    assert "cls/predictions/output_bias/adam_v" in variables
+    for name in variables:
+        assert (tf.train.load_variable(with_it, name)
+                == tf.train.load_variable(without, name)).all(), name
+    losses = [scalars_of(folder / "run")["loss"]
+              for folder in (selected[0], tmp_path)]
+    assert losses[0] == losses[1]
+    assert not (tmp_path / "run" / "best").exists()
+
+
+def test_a_resumed_training_knows_its_validations_and_stops_early(
+        held_out, selected, tmp_path):
+    """As if it had been killed in the validation at step 5, with a best value
+    that nothing beats and a patience of 3."""
+    shutil.copytree(str(selected[0] / "run"), str(tmp_path / "run"))
+    found = evaluations_of(tmp_path)
+    found["evaluations"] = [[found["best_step"], 2.0], [4, 0.1]]
+    (tmp_path / "run" / "best" / "selection.json").write_text(
+        json.dumps(found))
+    flags = selecting(held_out, tmp_path, num_train_steps=50, do_eval=False,
+                      early_stopping_patience=3, eval_every_steps=1)
+    status, _, errors = command("run.py", *flags)
+    assert status == 0, errors
+    assert [step for step, _ in evaluations_of(tmp_path)["evaluations"]] == [
+        found["best_step"], 4, 5, 6]
+    assert evaluations_of(tmp_path)["best_step"] == found["best_step"]
+    assert tf.train.latest_checkpoint(
+        str(tmp_path / "run")).endswith("model.ckpt-6")
+    status, output, errors = command("run.py", *selecting(
+        held_out, tmp_path, num_train_steps=50, early_stopping_patience=3,
+        eval_seeds=2, candidates_file=selected[0] / "candidates.tsv.gz"))
+    assert status == 0, errors
+    assert "stopped early at step 6" in errors
+    assert output == selected[1]    # the same best, ranking saved candidates
+
+
+def test_the_run_record_holds_flags_config_and_checksums(held_out, selected):
+    with open(str(selected[0] / "run" / "run_config.json")) as stream:
+        record = json.load(stream)
+    for flag in selecting(held_out, selected[0], eval_seeds=2):
+        name, value = flag.lstrip("-").split("=", 1)
+        assert str(record["flags"][name]) == value
+    assert {"xla", "init_checkpoint", "protocols"} <= set(record["flags"])
+    assert record["model_config"] == results_of(selected[0])[0]
+    assert (record["validation"], record["seed"]) == ("held out", 12345)
+    assert record["packages"]["tensorflow"] == tf.__version__
+    with open(held_out.prefix + ".vocab", "rb") as stream:
+        assert record["data_files"]["vocab_filename"] == {
+            "tiny-x.vocab": hashlib.sha256(stream.read()).hexdigest()}
+    assert sorted(record["data_files"]) == [
+        "test_input_file", "train_input_file", "user_history_filename",
+        "valid_input_file", "vocab_filename"]
+
+
 # --- bad input, found before any graph is built -----------------------------
 
 def config_with(folder, **changes):
@@ -197,19 +411,27 @@ def config_with(folder, **changes):
     return str(path)
 
 
-def assert_refused(dataset, folder, *parts, **changes):
-    """The checks raise one ValueError that has all the parts, write nothing."""
+def arguments(dataset, folder, **changes):
+    """The flags of run.py as main() hands them to the checks."""
     values = dict(
         do_train=True, do_eval=True, init_checkpoint=None, attention_form=None,
-        protocols=list(evaluation.PROTOCOLS), num_sampled=0)
+        protocols=list(evaluation.PROTOCOLS), num_sampled=0,
+        valid_input_file=None, eval_every_steps=0, early_stopping_patience=0,
+        selection_metric="paper/ndcg@10", candidates_file=None,
+        ignore_checksums=False)
     values.update(flag.lstrip("-").split("=", 1) for flag in run_flags(
         dataset, folder / "model"))
     values.update(max_seq_length=LENGTH, max_predictions_per_seq=MASKED)
     values.update({key: str(value) if key.endswith(("file", "filename",
                                                     "init_checkpoint"))
                    else value for key, value in changes.items()})
+    return argparse.Namespace(**values)
+
+
+def assert_refused(dataset, folder, *parts, **changes):
+    """The checks raise one ValueError that has all the parts, write nothing."""
     with pytest.raises(ValueError) as error:
-        run.check_job(argparse.Namespace(**values))
+        checks.check_job(arguments(dataset, folder, **changes))
     for part in parts:
         assert part in str(error.value)
     assert not (folder / "model").exists()
@@ -280,6 +502,71 @@ def test_a_pickle_with_a_foreign_class(dataset, tmp_path):
 def test_an_unknown_protocol(dataset, tmp_path):
     assert_refused(dataset, tmp_path, "'popular'", "seed, paper, uniform, full",
                    protocols=["seed", "popular"])
+
+
+@pytest.mark.parametrize("metric", ["paper/ndcg@20", "papers/ndcg@10", "ap",
+                                    "paper/", "paper/ap/low"])
+def test_an_unknown_selection_metric(dataset, tmp_path, metric):
+    assert_refused(dataset, tmp_path, repr(metric), "seed, paper, uniform, full",
+                   "ndcg@1, hit@1, ndcg@5, hit@5, ndcg@10, hit@10, ap",
+                   selection_metric=metric)
+
+
+@pytest.mark.parametrize("flag", ["eval_every_steps",
+                                  "early_stopping_patience"])
+def test_validation_flags_without_a_validation_file(dataset, tmp_path, flag):
+    assert_refused(dataset, tmp_path, "--%s=3" % flag, "--valid_input_file",
+                   "--holdout_validation", **{flag: 3})
+
+
+def test_validation_items_that_are_in_the_training_file(dataset, held_out,
+                                                        tmp_path):
+    assert_refused(
+        dataset, tmp_path, "--train_input_file", "--holdout_validation",
+        valid_input_file=held_out.prefix + ".valid.tfrecord")
+
+
+def test_going_on_without_the_validation_a_training_began_with(
+        held_out, selected, tmp_path):
+    shutil.copytree(str(selected[0] / "run"), str(tmp_path / "again" / "run"))
+    assert_refused(held_out, tmp_path, "best", "--valid_input_file",
+                   checkpointDir=str(tmp_path / "again"), signature="/run")
+
+
+@pytest.mark.parametrize("flag", ["test_input_file", "vocab_filename",
+                                  "user_history_filename"])
+def test_other_data_than_those_of_the_training(dataset, trained, tmp_path,
+                                               flag):
+    ending = {"test_input_file": ".test.tfrecord", "vocab_filename": ".vocab",
+              "user_history_filename": ".his"}[flag]
+    conftest.write_interactions(tmp_path / "tiny.txt", seed=8)
+    gen_data_fin.generate(
+        str(tmp_path / "tiny.txt"), str(tmp_path / "other"),
+        gen_data_fin.Options(LENGTH, MASKED, 1.0, 1, 0.3, 0.5, 1), 1)
+    changes = {flag: str(tmp_path / "other") + ending, "do_train": False,
+               "init_checkpoint": trained[0] / "run" / "model.ckpt-5"}
+    assert_refused(dataset, tmp_path, "--%s: other%s" % (flag, ending),
+                   "--ignore_checksums", **changes)
+    job = checks.check_job(arguments(dataset, tmp_path, ignore_checksums=True,
+                                     **changes))
+    assert job.checksums[flag] and job.validation == "folded into train"
+
+
+def test_candidates_that_lack_users(dataset, tmp_path):
+    sequences = util.read_sequences(str(dataset.folder / "tiny.txt"))
+    (tmp_path / "c.tsv").write_text(
+        "user\tprotocol\ttarget\tnegatives\n" + "".join(
+            "%d\tpaper\t%d\t%d\n" % (user, items[-1], items[0])
+            for user, items in sequences.items()
+            if user > 4 and items[0] != items[-1]))
+    assert_refused(dataset, tmp_path, "c.tsv", "4 of %d test users" % USERS,
+                   candidates_file=str(tmp_path / "c.tsv"),
+                   protocols=["paper", "full"])
+
+
+def test_a_new_candidates_file_in_no_folder(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "--candidates_file", "nowhere",
+                   candidates_file=str(tmp_path / "nowhere" / "c.tsv"))
 
 
 def test_more_samples_than_items(dataset, tmp_path):

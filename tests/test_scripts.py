@@ -139,6 +139,41 @@ def test_every_dataset_has_a_script_and_three_widths_or_one(name):
             ROOT, "bert_train", "bert_config_%s_%d.json" % (name, width)))
 
 
+SIZES = dict(
+    dataset_name="sample", how_to_get="", max_seq_length="50", dim="64",
+    masked_lm_prob="0.2", max_predictions_per_seq="10", num_train_steps="9",
+    prop_sliding_window="0.5")
+
+
+def commands_of(machine, **environment):
+    """The arguments of both commands that run_dataset runs, as two lists."""
+    status, words, errors = machine.run(
+        "set_up() { PYTHON=echo; }; run_dataset --xla",
+        **dict(SIZES, **environment))
+    assert status == 0, errors
+    start = words.index("run.py")
+    return words[:start - 1], words[start - 1:]
+
+
+def test_a_dataset_is_generated_then_trained_and_evaluated(machine):
+    generation, training = commands_of(machine)
+    name = "./data/sample-mp1.0-sw0.5-mlp0.2-df10-mpps10-msl50"
+    assert "--holdout_validation=False" in generation
+    assert "--train_input_file=%s.train.tfrecord" % name in training
+    assert not any("valid_input_file" in word for word in training)
+    assert training[-1] == "--xla"
+
+
+def test_holdout_validation_has_files_of_its_own_and_chooses_by_them(machine):
+    generation, training = commands_of(machine, holdout_validation="True")
+    name = "./data/sample-mp1.0-sw0.5-mlp0.2-df10-mpps10-msl50-ho"
+    assert "--holdout_validation=True" in generation
+    assert "--signature=" + name[len("./data/sample"):] in generation
+    assert "--train_input_file=%s.train.tfrecord" % name in training
+    assert "--valid_input_file=%s.valid.tfrecord" % name in training
+    assert training[-1] == "--xla"
+
+
 def test_a_missing_interactions_file_is_one_line(tmp_path):
     if os.path.exists(os.path.join(ROOT, "data", "steam.txt")):
         pytest.skip("data/steam.txt is there")
