@@ -133,6 +133,9 @@ def main(argv):
         check_choice("metrics", args.metrics, evaluation.METRICS)
         if args.protocols is not None:
             check_choice("protocols", args.protocols, evaluation.PROTOCOLS)
+        if os.path.exists(args.output) and not os.path.isdir(args.output):
+            raise ValueError("--output: %s is a file; name a folder"
+                             % args.output)
         runs = read_runs(argv[1:], args.names)
         printed, further = report_sections.make_sections(
             runs, choose_protocols(runs, args.protocols), args)

@@ -774,6 +774,16 @@ def test_an_error_is_one_line_and_nothing_is_written(two_runs, tmp_path):
     assert not os.path.exists(str(tmp_path / "out"))
 
 
+def test_an_output_that_is_a_file_is_refused(two_runs, tmp_path):
+    (tmp_path / "out").write_text("kept")
+    status, _, errors = command("report.py", two_runs[0][0],
+                                "--output=%s" % (tmp_path / "out"))
+    assert status == 1
+    assert errors == "report.py: error: --output: %s is a file; name a " \
+        "folder\n" % (tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "kept"
+
+
 @pytest.mark.parametrize("package", ["matplotlib", "scipy"])
 def test_a_missing_package_names_the_requirements_file(package, tmp_path):
     (tmp_path / (package + ".py")).write_text(
