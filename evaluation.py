@@ -201,8 +201,9 @@ class PublishedSampler(object):
         rated = set(window.tolist())
         rated.update((0, target))
         item_count = len(self._item_ids)  # the ids of items are 1 .. item_count
-        _check_catalogue(user, "seed", item_count - sum(
-            1 <= item <= item_count for item in rated))
+        if item_count - len(rated) < NEGATIVES:  # special tokens are no items
+            _check_catalogue(user, "seed", item_count - sum(
+                1 <= item <= item_count for item in rated))
         if not self._by_popularity:
             return self._sample_uniformly(target, rated)
         candidates = [target]

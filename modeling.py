@@ -582,32 +582,36 @@ def encode_masked_rows(config, is_training, features, groups=1):
         config: BertConfig.
         is_training: bool.
         features: dict of int32 [B, L] and [B, M] tensors, weights float32.
-        groups: int, at most B.
+        groups: int; some are empty where the batch is smaller.
 
     Returns:
         (rows, float32 [B, M, H]; embedding table, float32 [V, H];
-         label ids, int32 [B, M]; label weights, float32 [B, M]), the
-        sequences in order of length when there are several groups.
+         label ids, int32 [B, M]; label weights, float32 [B, M]), in the
+        order of the batch.
     """
+    inputs = [features[name] for name in (
+        "input_ids", "input_mask", "masked_lm_positions")]
     lengths = tf.reduce_sum(features["input_mask"], axis=1)
+    order = tf.argsort(lengths, stable=True)
     if groups > 1:
-        order = tf.argsort(lengths, stable=True)
-        lengths = tf.gather(lengths, order)
-        features = {name: tf.gather(value, order)
-                    for name, value in features.items()}
+        inputs = [tf.gather(value, order) for value in inputs]
     batch, rows = tf.shape(lengths)[0], []
     for group in range(groups):
-        part = slice(group * batch // groups, (group + 1) * batch // groups)
-        longest = (slice(None) if groups == 1
-                   else slice(tf.reduce_max(lengths[part])))
+        ids, mask, positions = [
+            value[group * batch // groups:(group + 1) * batch // groups]
+            for value in inputs]
+        if groups > 1:
+            longest = tf.reduce_max(tf.reduce_sum(mask, axis=1))
+            ids, mask = ids[:, :longest], mask[:, :longest]
         with tf.variable_scope(tf.get_variable_scope(), reuse=group > 0):
-            model = BertModel(
-                config, is_training, features["input_ids"][part, longest],
-                features["input_mask"][part, longest], scope="bert",
-                output_positions=features["masked_lm_positions"][part])
+            model = BertModel(config, is_training, ids, mask, scope="bert",
+                              output_positions=positions)
         rows.append(model.get_rows_output())
-    return (tf.concat(rows, axis=0), model.get_embedding_table(),
-            features["masked_lm_ids"], features["masked_lm_weights"])
+    rows = tf.concat(rows, axis=0)
+    if groups > 1:
+        rows = tf.gather(rows, tf.invert_permutation(order))
+    return (rows, model.get_embedding_table(), features["masked_lm_ids"],
+            features["masked_lm_weights"])
 
 
 # --- masked-item head -------------------------------------------------------

@@ -8,6 +8,7 @@ The model directory is checkpointDir + signature.
 """
 
 import argparse
+import concurrent.futures
 import os
 import sys
 
@@ -31,7 +32,7 @@ import selection  # noqa: E402
 RESULTS_FILE = "eval_results.txt"     # in the model directory
 USERS_FILE = "eval_users.tsv"         # in the model directory
 SUMMARY_STEPS = 100
-LENGTH_GROUPS = 4                     # a training batch is encoded in
+LENGTH_GROUPS = 4                     # a batch is encoded in
 
 
 def define_flags():
@@ -85,8 +86,8 @@ def define_flags():
                          "Of initialisation, dropout and shuffling.",
                          lower_bound=0, upper_bound=2 ** 31 - 1)
     flags.DEFINE_bool("bucket_by_length", True,
-                      "Encode the sequences of a training batch in groups of "
-                      "similar length; only the time changes.")
+                      "Encode the sequences of a batch in groups of similar "
+                      "length; only the time changes.")
     flags.DEFINE_integer("num_sampled", 0,
                          "Train on a softmax over this many sampled items, "
                          "for catalogues whose full softmax takes too long; "
@@ -129,10 +130,9 @@ def build_model_fn(config, args):
         del labels  # they are among the features
         is_training = mode == tf.estimator.ModeKeys.TRAIN
         groups = 1
-        if is_training:
-            if args.bucket_by_length and _may_trim(config):
-                groups = min(LENGTH_GROUPS, args.batch_size)
-        else:  # a test sequence has one masked position, its last item's
+        if args.bucket_by_length and _may_trim(config):
+            groups = LENGTH_GROUPS
+        if not is_training:  # a test sequence has one masked position, its last item's
             features = dict(features, **{
                 name: features[name][:, :1] for name in features
                 if name.startswith("masked_lm")})
@@ -200,18 +200,33 @@ class ProgressHook(tf.train.SessionRunHook):
 
 
 class RankingHook(tf.train.SessionRunHook):
-    """Hands each evaluated batch to an evaluation.Evaluator."""
+    """Hands each evaluated batch to an evaluation.Evaluator.
+
+    It ranks the batch in a thread of its own while the next one is scored.
+    """
 
     COLLECTION = "ranking"  # users, input ids, targets, scores
 
     def __init__(self, evaluator):
         self._evaluator = evaluator
+        self._thread = concurrent.futures.ThreadPoolExecutor(1)
+        self._ranking = None  # the batch before
 
     def before_run(self, run_context):
         return tf.train.SessionRunArgs(tf.get_collection(self.COLLECTION))
 
     def after_run(self, run_context, run_values):
-        self._evaluator.add(*run_values.results)
+        self._wait()
+        self._ranking = self._thread.submit(self._evaluator.add,
+                                            *run_values.results)
+
+    def end(self, session):
+        self._wait()
+
+    def _wait(self):
+        """Waits for the batch before; raises what its ranking raised."""
+        if self._ranking is not None:
+            self._ranking.result()
 
 
 # --- training and evaluation ------------------------------------------------

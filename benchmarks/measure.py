@@ -95,19 +95,19 @@ def time_evaluation(args):
     tf.set_random_seed(args.random_seed)
     run.build_model_fn(checks.load_config(args, words), args)(
         iterator.get_next(), None, tf.estimator.ModeKeys.EVAL)
-    ranked = tf.get_collection(run.RankingHook.COLLECTION)
-    with tf.Session() as session:
-        session.run([tf.global_variables_initializer(), iterator.initializer])
-        session.run(ranked)  # warms up
-        session.run(iterator.initializer)
+    scores = tf.get_collection(run.RankingHook.COLLECTION)[-1]
+    scaffold = tf.train.Scaffold(local_init_op=tf.group(
+        tf.local_variables_initializer(), iterator.initializer))
+    # Ends with the data; then the hook ranks the last batch.
+    with tf.train.SingularMonitoredSession(
+            [run.RankingHook(evaluator)], scaffold) as session:
+        session.raw_session().run(scores)  # warms up
+        session.raw_session().run(iterator.initializer)
         started = time.time()
-        try:
-            while True:
-                evaluator.add(*session.run(ranked))
-        except tf.errors.OutOfRangeError:
-            pass
-        evaluator.results()
-        evaluator.intervals()
+        while True:
+            session.run(scores)
+    evaluator.results()
+    evaluator.intervals()
     return [time.time() - started]
 
 

@@ -78,7 +78,7 @@ def test_loss_and_every_gradient_agree_with_the_plain_graph(form, monkeypatch):
     assert_same(loss_and_gradients(fast_loss, config, values), plain)
 
 
-@pytest.mark.parametrize("groups", [2, 3])
+@pytest.mark.parametrize("groups", [2, 3, B + 2])  # the last: empty ones
 def test_encoding_in_groups_of_similar_length_changes_nothing(groups):
     config, values = make_config("cross_published"), {}
     plain = loss_and_gradients(
