@@ -330,36 +330,35 @@ class Validator(object):
         self._job = job
         self._protocol = job.chosen.metric.split("/")[0]
         self._candidates = {}  # drawn in the first validation
-        self._session = None
+        self._graph, self._session = tf.Graph(), None
 
     def _build(self):
         job = self._job
-        with tf.Graph().as_default():
-            dataset = _input_fn(job, "valid_input_file",
-                                job.args.eval_batch_size)()
-            self._iterator = tf.data.make_initializable_iterator(dataset)
-            build_model_fn(job.config, job.args)(
-                self._iterator.get_next(), None, tf.estimator.ModeKeys.EVAL)
-            self._ranked = tf.get_collection(RankingHook.COLLECTION)
-            self._saver = tf.train.Saver(tf.trainable_variables())
-            self._session = tf.Session(config=_session_config(job.args))
+        dataset = _input_fn(job, "valid_input_file", job.args.eval_batch_size)()
+        self._iterator = tf.data.make_initializable_iterator(dataset)
+        build_model_fn(job.config, job.args)(
+            self._iterator.get_next(), None, tf.estimator.ModeKeys.EVAL)
+        self._ranked = tf.get_collection(RankingHook.COLLECTION)
+        self._saver = tf.train.Saver(tf.trainable_variables())
+        self._session = tf.Session(config=_session_config(job.args))
 
     def evaluate(self, checkpoint):
         """OrderedDict, "<protocol>/<metric>" -> float, of a checkpoint."""
-        if self._session is None:
-            self._build()
         job = self._job
         evaluator = evaluation.Evaluator(
             job.words, job.user_history, (self._protocol,),
             job.args.use_pop_random, held_out=True, baselines=(),
             candidates=self._candidates)
-        self._saver.restore(self._session, checkpoint)
-        self._session.run(self._iterator.initializer)
-        while True:
-            try:
-                evaluator.add(*self._session.run(self._ranked))
-            except tf.errors.OutOfRangeError:
-                return evaluator.results()
+        with self._graph.as_default():
+            if self._session is None:
+                self._build()
+            self._saver.restore(self._session, checkpoint)
+            self._session.run(self._iterator.initializer)
+            while True:
+                try:
+                    evaluator.add(*self._session.run(self._ranked))
+                except tf.errors.OutOfRangeError:
+                    return evaluator.results()
 
 
 def evaluate(estimator, job, checkpoint):
