@@ -279,7 +279,8 @@ def _check_catalogue(user, protocol, left):
         raise RankingError(
             "user %d has only %d items left to draw %d negatives from "
             "(protocol %s); the catalogue is too small for sampled protocols, "
-            "use --protocols=full" % (user, left, NEGATIVES, protocol))
+            "use --protocols=full (and full/... as --selection_metric)"
+            % (user, left, NEGATIVES, protocol))
 
 
 # --- baselines --------------------------------------------------------------

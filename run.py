@@ -223,7 +223,7 @@ def _may_trim(config):
 
 def make_estimator(job):
     """The Estimator of a job; says once what it runs on."""
-    gpus = _gpu_names()
+    gpus = gpu_names()
     util.log("TensorFlow %s on %s" % (
         tf.__version__, "%d GPU(s)" % len(gpus) if gpus
         else "the CPU (no usable GPU found)"))
@@ -235,7 +235,7 @@ def make_estimator(job):
             save_checkpoints_steps=job.args.save_checkpoints_steps))
 
 
-def _gpu_names():
+def gpu_names():
     """list of str, one a usable GPU."""
     devices = tf.config.experimental.list_physical_devices("GPU")
     details = getattr(tf.config.experimental, "get_device_details",
@@ -300,7 +300,7 @@ def _write_records(job, start):
              for name in (checks.CONFIG_FILE, run_record.FILE)]
     record = run_record.describe(
         vars(job.args), job.config.to_dict(), job.checksums, job.validation,
-        start, _gpu_names())
+        start, gpu_names())
     with util.AtomicFiles() as files:
         with open(files.path(names[0]), "w") as stream:
             stream.write(job.config.to_json_string())

@@ -123,17 +123,27 @@ def describe(flags, model_config, data_files, validation, step, gpus):
         ("model_config", model_config),
         ("data_files", data_files),
         ("python", platform.python_version()),
-        ("packages", collections.OrderedDict(
-            (name, sys.modules[name].__version__) for name in PACKAGES)),
+        ("packages", packages()),
         ("git_revision", revision),
         ("git_dirty", dirty),
-        ("hardware", collections.OrderedDict([
-            ("cpu", _cpu_name()),
-            ("cores", len(os.sched_getaffinity(0))
-             if hasattr(os, "sched_getaffinity") else os.cpu_count()),
-            ("memory_gb", round(os.sysconf("SC_PAGE_SIZE") * os.sysconf(
-                "SC_PHYS_PAGES") / 1e9, 1)),
-            ("gpus", gpus)]))])
+        ("hardware", hardware(gpus))])
+
+
+def packages():
+    """OrderedDict, package -> version, of what is imported."""
+    return collections.OrderedDict(
+        (name, sys.modules[name].__version__) for name in PACKAGES)
+
+
+def hardware(gpus):
+    """OrderedDict: processor, cores, memory, and the GPUs given by name."""
+    return collections.OrderedDict([
+        ("cpu", _cpu_name()),
+        ("cores", len(os.sched_getaffinity(0))
+         if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        ("memory_gb", round(os.sysconf("SC_PAGE_SIZE") * os.sysconf(
+            "SC_PHYS_PAGES") / 1e9, 1)),
+        ("gpus", gpus)])
 
 
 def git_revision(folder=os.path.dirname(os.path.abspath(__file__))):

@@ -1,0 +1,246 @@
+"""Reads what run.py wrote into a model directory."""
+
+import collections
+import glob
+import io
+import json
+import os
+import re
+
+import numpy as np
+
+import evaluation
+import util
+
+RESULTS_FILE = "eval_results.txt"
+USERS_FILE = "eval_users.tsv"
+RECORD_FILE = "run_config.json"
+_HOW = "write it with run.py --do_eval"
+_USER_COLUMNS = ["user", "item", "history_length", "target_count"]
+_TOLERANCE = 1e-9  # between the two files' metrics: both are float64
+
+# `number` counts the runs of a report, from 0.
+# `users` is None for a run without eval_users.tsv, `record` for one without
+# run_config.json; `curves` maps the folder of the event files ("" is the
+# training's) to tag -> (steps, values).
+Run = collections.namedtuple("Run", "number name folder config results "
+                                    "users record curves")
+# int64 arrays [users], by user; ranks: column ("paper", "most_popular/paper")
+# -> array.
+Users = collections.namedtuple("Users", "user item history_length "
+                                        "target_count ranks")
+
+
+def read_run(folder, name, number):
+    """Run of a model directory.
+
+    Args:
+        folder: str.
+        name: str, what the report calls it.
+        number: int, its place among the runs of the report.
+
+    Raises:
+        ValueError: what is missing or damaged, and how to make it.
+    """
+    if not os.path.isdir(folder):
+        raise ValueError("no folder %s; pass model directories, which are "
+                         "checkpointDir + signature of run.py" % folder)
+    path = os.path.join(folder, RESULTS_FILE)
+    if not os.path.exists(path):
+        raise ValueError("%s has no %s; %s" % (folder, RESULTS_FILE, _HOW))
+    config, results = read_results(path)
+    users = record = None
+    if os.path.exists(os.path.join(folder, USERS_FILE)):
+        users = read_users(os.path.join(folder, USERS_FILE))
+        _check_same_evaluation(folder, results, users)
+    if os.path.exists(os.path.join(folder, RECORD_FILE)):
+        record = _read_record(os.path.join(folder, RECORD_FILE))
+    return Run(number, name, folder, config, results, users, record,
+               read_curves(folder))
+
+
+def read_results(path):
+    """eval_results.txt: a JSON config, then `key = value` lines.
+
+    Returns:
+        dict, the config, and dict, key -> float, or str where it is none.
+
+    Raises:
+        ValueError: what is damaged, as path:line.
+    """
+    text = _read_text(path)
+    try:
+        config, end = json.JSONDecoder().raw_decode(text)
+    except ValueError as error:
+        raise ValueError("%s: no model config at its start (%s); %s again"
+                         % (path, error, _HOW))
+    first = text.count("\n", 0, end) + 1
+    results = {}
+    for number, line in enumerate(text[end:].split("\n"), first):
+        if not line.strip():
+            continue
+        key, equals, value = line.partition(" = ")
+        if not equals:
+            raise ValueError("%s:%d: %r is not 'key = value'; %s again"
+                             % (path, number, line, _HOW))
+        try:
+            results[key] = float(value)
+        except ValueError:
+            results[key] = value
+    if not evaluated_protocols(results):
+        raise ValueError("%s holds no ranking metrics such as %s/%s; %s again"
+                         % (path, evaluation.PROTOCOLS[0],
+                            evaluation.METRICS[0], _HOW))
+    return config, results
+
+
+def _read_text(path):
+    """A file's text; what is no UTF-8 is left to the checks of its lines."""
+    with io.open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+
+
+def evaluated_protocols(results):
+    """list of the protocols that a run's results hold, in the usual order."""
+    return [protocol for protocol in evaluation.PROTOCOLS
+            if all("%s/%s" % (protocol, metric) in results
+                   for metric in evaluation.METRICS)]
+
+
+def read_users(path):
+    """eval_users.tsv as Users.
+
+    Raises:
+        ValueError: what is damaged, as path:line.
+    """
+    lines = _read_text(path).splitlines()
+    header = lines[0].split("\t") if lines else []
+    if header[:4] != _USER_COLUMNS or len(header) < 5:
+        raise ValueError("%s:1: the columns are not %s and ranks; %s again"
+                         % (path, ", ".join(_USER_COLUMNS), _HOW))
+    if len(lines) < 2:
+        raise ValueError("%s holds no users; %s again" % (path, _HOW))
+    rows = np.array([_parse_user(line, len(header), path, number)
+                     for number, line in enumerate(lines[1:], 2)], np.int64)
+    _check_distinct(rows[:, 0], path)
+    rows = rows[np.argsort(rows[:, 0])]
+    columns = collections.OrderedDict(zip(header, rows.T))
+    return Users(*[columns.pop(name) for name in _USER_COLUMNS], ranks=columns)
+
+
+def _parse_user(line, width, path, number):
+    """One line's integers, checked."""
+    fields = line.split("\t")
+    if len(fields) != width:
+        raise ValueError("%s:%d: %d fields where the header has %d; %s again"
+                         % (path, number, len(fields), width, _HOW))
+    for field in fields:
+        if not re.match("[0-9]{1,19}$", field) or int(field) > util.MAX_ID:
+            raise ValueError("%s:%d: %r is not a count from 0; %s again"
+                             % (path, number, field, _HOW))
+    return [int(field) for field in fields]
+
+
+def _check_distinct(users, path):
+    first = np.unique(users, return_index=True)[1]
+    repeated = np.setdiff1d(np.arange(len(users)), first)
+    if len(repeated):
+        raise ValueError("%s:%d: user %d has a line already; %s again"
+                         % (path, repeated[0] + 2, users[repeated[0]], _HOW))
+
+
+def _check_same_evaluation(folder, results, users):
+    """The two files must come from one evaluation."""
+    for protocol in evaluated_protocols(results):
+        if protocol not in users.ranks:
+            raise ValueError("%s has no ranks for protocol %s, which %s has; "
+                             "write both with one run.py --do_eval"
+                             % (os.path.join(folder, USERS_FILE), protocol,
+                                RESULTS_FILE))
+        metrics = evaluation.metric_values(users.ranks[protocol])
+        for metric, values in metrics.items():
+            key = "%s/%s" % (protocol, metric)
+            if abs(values.mean() - results[key]) > _TOLERANCE:
+                raise ValueError(
+                    "%s: %s is %.6f in %s, %.6f by %s; write both with one "
+                    "run.py --do_eval" % (folder, key, results[key],
+                                          RESULTS_FILE, values.mean(),
+                                          USERS_FILE))
+
+
+def _read_record(path):
+    with open(path) as stream:
+        try:
+            record = json.load(stream)
+            record["data_files"].items(), record["seed"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError("%s: not the record of a training (%s); remove "
+                             "it to go on without" % (path, error))
+    return record
+
+
+def check_same_users(reference, other):
+    """Raises ValueError unless both runs ranked the same items of the same
+    users."""
+    ours, theirs = reference.users, other.users
+    only = [len(np.setdiff1d(one.user, two.user))
+            for one, two in ((ours, theirs), (theirs, ours))]
+    if any(only):
+        raise ValueError(
+            "the runs cannot be compared: %d users are only in %s and %d only "
+            "in %s; compare runs over the same test file, or pass --nocompare"
+            % (only[0], reference.name, only[1], other.name))
+    differing = np.count_nonzero(ours.item != theirs.item)
+    if differing:
+        raise ValueError(
+            "the runs cannot be compared: %d of %d users have another test "
+            "item in %s than in %s; compare runs over the same test file, or "
+            "pass --nocompare"
+            % (differing, len(ours.user), reference.name, other.name))
+
+
+# --- event files ------------------------------------------------------------
+
+def read_curves(folder):
+    """The scalars of a model directory's event files.
+
+    Args:
+        folder: str, the model directory.
+
+    Returns:
+        OrderedDict, "" for the folder itself and the name of every eval*
+        folder in it -> dict, tag -> (int array of steps, float array).
+    """
+    curves = collections.OrderedDict()
+    for path in [folder] + sorted(glob.glob(os.path.join(glob.escape(folder),
+                                                   "eval*", ""))):
+        scalars = {}
+        # By name is by time; where two have the same step the later one counts.
+        for name in sorted(glob.glob(os.path.join(glob.escape(path),
+                                                  "events.out.*"))):
+            _add_scalars(name, scalars)
+        if scalars:
+            curves["" if path == folder
+                   else os.path.basename(os.path.dirname(path))] = {
+                tag: _ordered(values) for tag, values in scalars.items()}
+    return curves
+
+
+def _add_scalars(path, scalars):
+    """Adds an event file's scalars to dict, tag -> {step: value}."""
+    util.quiet_tensorflow()
+    import tensorflow.compat.v1 as tf  # seconds; only event files need it
+    try:
+        for event in tf.train.summary_iterator(path):
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    scalars.setdefault(value.tag, {})[event.step] = \
+                        value.simple_value
+    except tf.errors.DataLossError:
+        util.log("%s ends in a damaged record; what comes before it is used"
+                 % path)
+
+
+def _ordered(values):
+    steps = sorted(values)
+    return np.array(steps), np.array([values[step] for step in steps])
