@@ -10,6 +10,7 @@ with --holdout_validation .valid.tfrecord as well, with --num_shards=N
 
 import collections
 import concurrent.futures
+import contextlib
 import glob
 import math
 import multiprocessing
@@ -484,13 +485,14 @@ def _write_training(instances, shards, pool_size, files):
     progress = util.Progress(
         min(chunks.stop * CHUNK, len(instances)) - chunks.start * CHUNK,
         "instances")
-    stream = serialize_all(instances, chunks, pool_size)
-    for name, own in shards.items():
-        with tf.python_io.TFRecordWriter(files.path(name)) as writer:
-            for _, records in zip(own, stream):
-                for record in records:
-                    writer.write(record)
-                progress.update(len(records))
+    with contextlib.closing(
+            serialize_all(instances, chunks, pool_size)) as stream:
+        for name, own in shards.items():
+            with tf.python_io.TFRecordWriter(files.path(name)) as writer:
+                for _, records in zip(own, stream):
+                    for record in records:
+                        writer.write(record)
+                    progress.update(len(records))
     progress.close()
 
 

@@ -682,6 +682,17 @@ def test_shards_one_after_the_other_are_the_uncut_file(tmp_path, small_chunks):
         assert all(contents)
 
 
+def test_the_documented_glob_gives_the_shards_in_their_order(
+        tmp_path, small_chunks):
+    generate(tmp_path)
+    generate_shards(tmp_path, 4)
+    generate_shards(tmp_path, 3)
+    target = str(tmp_path / "toy-x")
+    assert util.expand_files(target + ".train.tfrecord-*-of-00004",
+                             "train_input_file") == [
+        target + name for name in FOUR]
+
+
 def test_1_and_4_shards_hold_the_same_multiset_of_instances(
         tmp_path, small_chunks):
     generate_shards(tmp_path, 1)
