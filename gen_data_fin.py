@@ -4,11 +4,14 @@
 
 reads <data_dir><dataset_name>.txt and writes, all at once or not at all,
 <data_dir><dataset_name><signature>{.train.tfrecord,.test.tfrecord,.vocab,.his};
-with --holdout_validation .valid.tfrecord as well.
+with --holdout_validation .valid.tfrecord as well, with --num_shards=N
+.train.tfrecord-00000-of-0000N and so on in the place of .train.tfrecord.
 """
 
 import collections
 import concurrent.futures
+import contextlib
+import glob
 import math
 import multiprocessing
 import os
@@ -31,10 +34,16 @@ import input_pipeline  # noqa: E402
 
 CHUNK = 512               # instances that share a generator, a worker's task
 PICKLE_PROTOCOL = 2       # the published files' protocol
+MOST_SHARDS = 99999       # the names have five digits
 
 Options = collections.namedtuple(
     "Options", "max_seq_length max_predictions_per_seq mask_prob dupe_factor "
                "masked_lm_prob prop_sliding_window random_seed")
+
+# What an interactions file holds, as ids: the FreqVocab; two OrderedDicts,
+# user -> int32 array, of whole sequences and of what is trained on; a list of
+# (file ending, such an OrderedDict of sequences whose last item is asked for).
+Dataset = collections.namedtuple("Dataset", "words whole train asking")
 
 
 def define_flags():
@@ -67,6 +76,13 @@ def define_flags():
     flags.DEFINE_bool("holdout_validation", False,
                       "Keep each user's second-to-last item out of training "
                       "and write .valid.tfrecord, which asks for it.")
+    flags.DEFINE_integer("num_shards", None,
+                         "N: cut the training file into N files, "
+                         ".train.tfrecord-00000-of-0000N and so on; one after "
+                         "the other they are the uncut file.")
+    flags.DEFINE_integer("shard_index", None,
+                         "Write this one of the shards alone, 0 to N-1; shard "
+                         "0 comes with the other files.")
 
 
 # --- windows ----------------------------------------------------------------
@@ -192,6 +208,15 @@ class TrainingInstances(object):
         return [self._serialize_one(number, rng) for number in
                 self._order[chunk * CHUNK:(chunk + 1) * CHUNK].tolist()]
 
+    def shard(self, index, num_shards):
+        """The chunks of one of `num_shards` parts of nearly equal size: range.
+
+        The parts follow each other, so their files, one after the other, are
+        the file of all chunks.
+        """
+        return range(index * self.chunks // num_shards,
+                     (index + 1) * self.chunks // num_shards)
+
     def _serialize_one(self, number, rng):
         is_last = number >= self._masked
         index = (self._with_last[number - self._masked] if is_last
@@ -229,11 +254,12 @@ def _serialize_chunk(chunk):
     return _instances.serialize(chunk)
 
 
-def serialize_all(instances, pool_size):
-    """Yields lists of serialized instances in shuffled order.
+def serialize_all(instances, chunks, pool_size):
+    """Yields each chunk's list of serialized instances.
 
     Args:
         instances: TrainingInstances.
+        chunks: range, the chunks to make.
         pool_size: int, worker processes; 1 works in this one.
 
     Raises:
@@ -241,7 +267,7 @@ def serialize_all(instances, pool_size):
     """
     global _instances
     if pool_size == 1:
-        for chunk in range(instances.chunks):
+        for chunk in chunks:
             yield instances.serialize(chunk)
         return
     _instances = instances
@@ -249,7 +275,7 @@ def serialize_all(instances, pool_size):
             else {"mp_context": multiprocessing.get_context("fork")})
     with concurrent.futures.ProcessPoolExecutor(pool_size, **fork) as pool:
         pending = collections.deque()
-        for chunk in range(instances.chunks):  # a bounded queue keeps the memory flat
+        for chunk in chunks:  # a bounded queue keeps the memory flat
             pending.append(pool.submit(_serialize_chunk, chunk))
             if len(pending) > 2 * pool_size:
                 yield pending.popleft().result()
@@ -277,28 +303,19 @@ def _print_statistics(path, partition, lengths):
                  100.0 * total / (partition.usernum * partition.itemnum)))
 
 
-def generate(source, target, options, pool_size, holdout_validation=False):
-    """Reads interactions and writes the four or five files of one dataset.
+def read_dataset(source, holdout_validation):
+    """Reads interactions, splits them and gives the items their ids.
 
     Args:
         source: str, the interactions file.
-        target: str, the outputs' names up to their endings.
-        options: Options.
-        pool_size: int, worker processes.
-        holdout_validation: bool; keep the validation items out of training
-            and write them as .valid.tfrecord.
+        holdout_validation: bool, keep the validation items out of training.
+
+    Returns:
+        Dataset.
 
     Raises:
-        ValueError: malformed input, options that fit no window, or a
-            .valid.tfrecord of an earlier run that would not fit the rest.
-        IOError: a file cannot be read or written.
+        ValueError, IOError: as `util.data_partition`.
     """
-    started = time.time()
-    window_step(options.max_seq_length, options.prop_sliding_window)
-    if os.path.exists(target + ".valid.tfrecord") and not holdout_validation:
-        raise ValueError(
-            "%s.valid.tfrecord is there, and the training file would now hold "
-            "its items; remove it, or give another --signature" % target)
     partition = util.data_partition(source)
     whole = collections.OrderedDict(
         (user, np.concatenate([items, partition.valid[user],
@@ -311,7 +328,6 @@ def generate(source, target, options, pool_size, holdout_validation=False):
     item_ids = {int(token.split("_")[1]): number
                 for token, number in words.token_to_ids.items()
                 if token in words.counter}
-
     whole_ids = collections.OrderedDict(
         (user, np.array([item_ids[item] for item in items.tolist()], np.int32))
         for user, items in whole.items())
@@ -321,8 +337,6 @@ def generate(source, target, options, pool_size, holdout_validation=False):
     train_ids = collections.OrderedDict(
         (user, ids[:len(ids) - sum(len(items[user]) for items in held_out)])
         for user, ids in whole_ids.items())
-    mask_id = words.token_to_ids["[MASK]"]
-    instances = TrainingInstances(train_ids, mask_id, words.item_count, options)
     testable = collections.OrderedDict(
         (user, ids) for user, ids in whole_ids.items()
         if len(partition.test[user]))
@@ -330,37 +344,156 @@ def generate(source, target, options, pool_size, holdout_validation=False):
     if holdout_validation:
         asking.append((".valid.tfrecord", collections.OrderedDict(
             (user, ids[:-1]) for user, ids in testable.items())))
+    return Dataset(words, whole_ids, train_ids, asking)
+
+
+def build_history(words, sequences):
+    """The content of `.his`: dict, user token -> [list of ids].
+
+    Every list refers to the same int objects: 8 bytes an interaction, not 40.
+    """
+    numbers = np.arange(words.get_vocab_size()).astype(object)
+    return {vocab.user_token(user): [numbers[ids].tolist()]
+            for user, ids in sequences.items()}
+
+
+# --- shards -----------------------------------------------------------------
+
+def shard_name(target, index, num_shards):
+    """The name of a shard's file; of the uncut file where num_shards is None."""
+    name = target + ".train.tfrecord"
+    if num_shards is None:
+        return name
+    return "%s-%05d-of-%05d" % (name, index, num_shards)
+
+
+def check_shards(num_shards, shard_index):
+    """Raises ValueError for a number of shards or an index that cannot be."""
+    if num_shards is None:
+        if shard_index is not None:
+            raise ValueError("--shard_index=%d needs --num_shards, how many "
+                             "shards there are" % shard_index)
+        return
+    if not 1 <= num_shards <= MOST_SHARDS:
+        raise ValueError("--num_shards=%d: give a number from 1 to %d"
+                         % (num_shards, MOST_SHARDS))
+    if shard_index is not None and not 0 <= shard_index < num_shards:
+        raise ValueError("--shard_index=%d: with --num_shards=%d the shards "
+                         "are 0 to %d" % (shard_index, num_shards,
+                                          num_shards - 1))
+
+
+def _log_other_files(target, num_shards):
+    """Names training files of another cut: a glob must not read them too."""
+    own = {shard_name(target, index, num_shards)
+           for index in range(num_shards or 1)}
+    name, number = glob.escape(target + ".train.tfrecord"), "[0-9]" * 5
+    others = sorted(set(glob.glob(name) + glob.glob(
+        "%s-%s-of-%s" % (name, number, number))) - own)
+    if others:
+        util.log("left as they are, and no part of this training file: %s%s; "
+                 "remove them, or keep them out of --train_input_file" % (
+                     ", ".join(others[:3]),
+                     " and %d more" % len(others[3:]) if others[3:] else ""))
+
+
+# --- the files --------------------------------------------------------------
+
+def generate(source, target, options, pool_size, holdout_validation=False,
+             num_shards=None, shard_index=None):
+    """Reads interactions and writes the files of one dataset, or a shard.
+
+    Shard 0 comes with the files that are not cut, every other one alone, so
+    that processes that share the work write no file twice.
+
+    Args:
+        source: str, the interactions file.
+        target: str, the outputs' names up to their endings.
+        options: Options.
+        pool_size: int, worker processes.
+        holdout_validation: bool; keep the validation items out of training
+            and write them as .valid.tfrecord.
+        num_shards: int, files that the training file is cut into; None: it is
+            not.
+        shard_index: int, the shard to write; None: all of them.
+
+    Raises:
+        ValueError: malformed input, options that fit no window, shards that
+            cannot be, or a .valid.tfrecord of an earlier run that would not
+            fit the rest.
+        IOError: a file cannot be read or written.
+    """
+    started = time.time()
+    window_step(options.max_seq_length, options.prop_sliding_window)
+    check_shards(num_shards, shard_index)
+    if os.path.exists(target + ".valid.tfrecord") and not holdout_validation:
+        raise ValueError(
+            "%s.valid.tfrecord is there, and the training file would now hold "
+            "its items; remove it, or give another --signature" % target)
+    data = read_dataset(source, holdout_validation)
+    instances = TrainingInstances(
+        data.train, data.words.token_to_ids["[MASK]"], data.words.item_count,
+        options)
+    testable = len(data.asking[0][1])
     util.log("vocabulary size %d; %d windows (%d of one item); %d training "
              "instances; %d test instances, %d users too short for one" % (
-                 words.get_vocab_size(), len(instances.windows),
-                 instances.one_item_windows, len(instances), len(testable),
-                 len(whole_ids) - len(testable)))
+                 data.words.get_vocab_size(), len(instances.windows),
+                 instances.one_item_windows, len(instances), testable,
+                 len(data.whole) - testable))
+    if (num_shards or 1) > instances.chunks:
+        raise ValueError(
+            "--num_shards=%d: a shard is made of chunks of %d instances, and "
+            "%s gives %d of them; give at most %d" % (
+                num_shards, CHUNK, source, instances.chunks, instances.chunks))
 
+    indices = range(num_shards or 1) if shard_index is None else [shard_index]
+    shards = collections.OrderedDict(
+        (shard_name(target, index, num_shards),
+         instances.shard(index, num_shards or 1)) for index in indices)
+    written = [".train.tfrecord-*-of-%05d" % num_shards if len(shards) > 1
+               else shard_name("", indices[0], num_shards)]
     with util.AtomicFiles() as files:
-        with open(files.path(target + ".vocab"), "wb") as stream:
-            pickle.dump(words, stream, PICKLE_PROTOCOL)
-        with open(files.path(target + ".his"), "wb") as stream:
-            pickle.dump({vocab.user_token(user): [ids.tolist()]
-                         for user, ids in whole_ids.items()},
-                        stream, PICKLE_PROTOCOL)
-        for ending, sequences in asking:
-            with tf.python_io.TFRecordWriter(
-                    files.path(target + ending)) as writer:
-                for record in serialize_last(sequences, mask_id, options):
-                    writer.write(record)
-        with tf.python_io.TFRecordWriter(
-                files.path(target + ".train.tfrecord")) as writer:
-            progress = util.Progress(len(instances), "instances")
-            for records in serialize_all(instances, pool_size):
-                for record in records:
-                    writer.write(record)
-                progress.update(len(records))
-            progress.close()
-    util.log("wrote %s{%s,.train.tfrecord,.vocab,.his} in %.1f s; validation "
-             "items are %s" % (
-                 target, ",".join(ending for ending, _ in asking),
-                 time.time() - started,
-                 "held out" if holdout_validation else "folded into train"))
+        if 0 in indices:
+            written += _write_others(data, target, options, files)
+        _write_training(instances, shards, pool_size, files)
+    util.log("wrote %s{%s} in %.1f s; validation items are %s" % (
+        target, ",".join(written), time.time() - started,
+        "held out" if holdout_validation else "folded into train"))
+    _log_other_files(target, num_shards)
+
+
+def _write_others(data, target, options, files):
+    """Writes all but the training file; returns the files' endings."""
+    with open(files.path(target + ".vocab"), "wb") as stream:
+        pickle.dump(data.words, stream, PICKLE_PROTOCOL)
+    with open(files.path(target + ".his"), "wb") as stream:
+        pickle.dump(build_history(data.words, data.whole), stream,
+                    PICKLE_PROTOCOL)
+    for ending, sequences in data.asking:
+        with tf.python_io.TFRecordWriter(files.path(target + ending)) as writer:
+            for record in serialize_last(
+                    sequences, data.words.token_to_ids["[MASK]"], options):
+                writer.write(record)
+    return [ending for ending, _ in data.asking] + [".vocab", ".his"]
+
+
+def _write_training(instances, shards, pool_size, files):
+    """Writes training files: dict, name -> range of chunks, each range
+    beginning where the one before it ends."""
+    ranges = list(shards.values())
+    chunks = range(ranges[0].start, ranges[-1].stop)
+    progress = util.Progress(
+        min(chunks.stop * CHUNK, len(instances)) - chunks.start * CHUNK,
+        "instances")
+    with contextlib.closing(
+            serialize_all(instances, chunks, pool_size)) as stream:
+        for name, own in shards.items():
+            with tf.python_io.TFRecordWriter(files.path(name)) as writer:
+                for _, records in zip(own, stream):
+                    for record in records:
+                        writer.write(record)
+                    progress.update(len(records))
+    progress.close()
 
 
 def main(argv):
@@ -375,7 +508,7 @@ def main(argv):
                               args.dataset_name + args.signature)
         options = Options(*[getattr(args, name) for name in Options._fields])
         generate(source, target, options, args.pool_size,
-                 args.holdout_validation)
+                 args.holdout_validation, args.num_shards, args.shard_index)
 
 
 if __name__ == "__main__":

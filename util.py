@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 MAX_ID = 2 ** 63 - 1
 BLOCK_BYTES = 2 ** 20  # of an interactions file, read and parsed at a time
+_SHARD = re.compile(r"(.*)-([0-9]{5})-of-([0-9]{5})\Z", re.DOTALL)
 # Lines that NumPy reads by itself, a hundred times faster than a loop.
 _PLAIN_LINES = re.compile(br"(?:[0-9]{1,18}[ \t]+[0-9]{1,18}\r?\n)*")
 
@@ -104,7 +105,8 @@ def _group_by_user(users, items):
     """Groups parallel int64 arrays by user, the users in order of first line."""
     order = np.argsort(users, kind="mergesort")  # stable: keeps time order
     sorted_users = users[order]
-    starts = np.flatnonzero(np.diff(sorted_users, prepend=0))  # ids are above 0
+    is_start = np.append(True, sorted_users[1:] != sorted_users[:-1])
+    starts = np.flatnonzero(is_start)
     groups = np.split(items[order], starts[1:])
     return collections.OrderedDict(
         (int(sorted_users[starts[i]]), groups[i])
@@ -175,6 +177,9 @@ class AtomicFiles(object):
 def expand_files(pattern, flag):
     """Expands a comma-separated list of names and globs, each sorted.
 
+    What a glob matches of shards must be whole: a stale or missing one would
+    change the data unseen. A name that is spelled out is meant.
+
     Args:
         pattern: str, e.g. "data/a.tfrecord,data/b-*.tfrecord".
         flag: str, the flag the pattern came from, for the error.
@@ -183,7 +188,8 @@ def expand_files(pattern, flag):
         list of str, existing non-empty files.
 
     Raises:
-        ValueError: a part matches nothing, or a file is empty.
+        ValueError: a part matches nothing, shards are missing or mixed with
+            others, or a file is empty.
     """
     files = []
     for part in pattern.split(","):
@@ -193,12 +199,45 @@ def expand_files(pattern, flag):
             raise ValueError("--%s: no file matches %r; generate it with "
                              "gen_data_fin.py, or correct the name"
                              % (flag, name))
+        if matches != [name]:
+            _check_shards(matches, name, flag)
         files.extend(matches)
     for name in files:
         if not os.path.isfile(name) or os.path.getsize(name) == 0:
             raise ValueError("--%s: %s is empty or not a file; generate it "
                              "again with gen_data_fin.py" % (flag, name))
     return files
+
+
+def _check_shards(matches, pattern, flag):
+    """Raises ValueError when of a sharded file a glob matches not just a whole
+    set, or besides the set the uncut file or one that is being written."""
+    shards = collections.OrderedDict()  # (start of the names, N) -> indices
+    for name in matches:
+        found = _SHARD.match(name)
+        if found:
+            base, index, count = found.groups()
+            shards.setdefault((base, count), set()).add(int(index))
+    for (base, count), indices in shards.items():
+        whole = "%s-*-of-%s" % (base, count)
+        for name in matches:
+            found = _SHARD.match(name)
+            related = name == base or name.startswith((base + "-", base + "."))
+            if related and (
+                    not found or found.group(1, 3) != (base, count)):
+                raise ValueError(
+                    "--%s: %r matches shards of %s and %s as well, the same "
+                    "data in another cut or half-written; write %s for the "
+                    "shards alone" % (flag, pattern, whole, name, whole))
+        missing = sorted(set(range(int(count))) - indices)
+        if missing:
+            raise ValueError(
+                "--%s: of the %d shards of %s there are %d; missing %s%s; "
+                "generate them with gen_data_fin.py --shard_index, or name the "
+                "files one by one to take those alone" % (
+                    flag, int(count), whole, len(indices),
+                    ", ".join("%05d" % index for index in missing[:5]),
+                    ", ..." if missing[5:] else ""))
 
 
 class _Unpickler(pickle.Unpickler):

@@ -138,6 +138,9 @@ def own_source(args):
             raw_formats.delimited, columns=columns, header=args.header,
             delimiter="," if ending == "csv" else "\t")
     elif ending in ("jsonl", "json", "ndjson"):
+        if not args.header:
+            raise ValueError("--noheader is for csv and tsv; the keys of JSON "
+                             "lines are the columns, so leave it out")
         rows = functools.partial(raw_formats.json_lines, columns=columns)
     else:
         raise ValueError("%s: its name does not say whether it is csv, tsv or "
@@ -335,7 +338,14 @@ def prepare(args, arguments):
     prefix = output_prefix(args, arguments)
     path = args.input or obtain(args, source)
 
-    raw, titles, lines = read(path, source, choices, args.on_error == "skip")
+    try:
+        raw, titles, lines = read(path, source, choices,
+                                  args.on_error == "skip")
+    except raw_formats.Damaged as error:
+        if args.input:
+            raise
+        raise ValueError("%s: delete %s, and the next run downloads it"
+                         % (error, path))
     try:
         prepared = interactions.prepare(raw, choices)
     except ValueError as error:

@@ -25,6 +25,10 @@ LONGEST_LINE = 1 << 24     # bytes
 MIB = 1 << 20
 
 
+class Damaged(ValueError):
+    """An archive that cannot be read to its end."""
+
+
 # --- files and lines --------------------------------------------------------
 
 @contextlib.contextmanager
@@ -40,7 +44,7 @@ def open_source(path, member=None):
         (binary stream, function that says how many bytes of `path` were read).
 
     Raises:
-        ValueError: the zip is damaged or has no such member.
+        Damaged: the zip is damaged or has no such member.
         IOError: the file cannot be read.
     """
     with open(path, "rb") as raw:
@@ -78,14 +82,14 @@ def _member_name(archive, path, wanted):
 
 
 def _damaged(where, error):
-    """What a damaged archive raised, and that may be anything, as ValueError.
+    """What a damaged archive raised, and that may be anything, as Damaged.
 
     An error of the system, which has a number, stays what it is.
     """
     if getattr(error, "errno", None) or isinstance(error, MemoryError):
         return error
-    return ValueError("%s: damaged or truncated: %s; get the file again"
-                      % (where, error or type(error).__name__))
+    return Damaged("%s: damaged or truncated: %s; get the file again"
+                   % (where, error or type(error).__name__))
 
 
 class Lines(object):

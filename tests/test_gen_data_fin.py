@@ -598,6 +598,19 @@ def test_a_validation_file_that_training_would_leak_is_not_left_there(
     assert leaking.read_bytes() == b"of an earlier run"
 
 
+def test_histories_share_their_numbers():
+    """An int object for each interaction would be most of the memory."""
+    sequences = {4: list(range(1, 300)), 5: [299, 298, 299]}
+    words = gen_data_fin.build_vocab(
+        {user: np.array(ids) + 1000 for user, ids in sequences.items()})
+    history = gen_data_fin.build_history(words, {
+        user: np.array(ids, np.int32) for user, ids in sequences.items()})
+    assert history == {"user_%d" % user: [ids]
+                       for user, ids in sequences.items()}
+    (long,), (short,) = history["user_4"], history["user_5"]
+    assert short[0] is short[2] is long[-1] and type(short[0]) is int
+
+
 # --- the same bytes ---------------------------------------------------------
 
 def test_the_number_of_processes_does_not_change_a_byte(
@@ -628,6 +641,164 @@ def test_every_runtime_writes_the_same_bytes(toy):
             for content in toy.contents.values()] == [
         "826dc0f0dfcd066c", "401e7881c62316fb", "230f25a033f1b219",
         "fa871cfc92e35435"]
+
+
+# --- shards -----------------------------------------------------------------
+
+def generate_shards(folder, num_shards, indices=(None,), pool_size=1, **more):
+    """Runs generate() once an index, on toy data; the names in the folder."""
+    write_toy(os.path.join(str(folder), "toy.txt"))
+    for index in indices:
+        gen_data_fin.generate(
+            os.path.join(str(folder), "toy.txt"),
+            os.path.join(str(folder), "toy-x"), options(), pool_size,
+            num_shards=num_shards, shard_index=index, **more)
+    return sorted(name[len("toy-x"):] for name in os.listdir(str(folder))
+                  if name.startswith("toy-x"))
+
+
+def shard_contents(folder, num_shards):
+    """The bytes of each shard, 0 first."""
+    return [(folder / ("toy-x.train.tfrecord-%05d-of-%05d"
+                       % (index, num_shards))).read_bytes()
+            for index in range(num_shards)]
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    """Chunks of 7 instances, so that the toy data have several dozen."""
+    monkeypatch.setattr(gen_data_fin, "CHUNK", 7)
+
+
+FOUR = [".train.tfrecord-%05d-of-00004" % index for index in range(4)]
+
+
+def test_shards_one_after_the_other_are_the_uncut_file(tmp_path, small_chunks):
+    whole = generate(tmp_path)[".train.tfrecord"]
+    for num_shards in (1, 2, 4, 13):
+        generate_shards(tmp_path, num_shards)
+        contents = shard_contents(tmp_path, num_shards)
+        assert b"".join(contents) == whole
+        assert all(contents)
+
+
+def test_the_documented_glob_gives_the_shards_in_their_order(
+        tmp_path, small_chunks):
+    generate(tmp_path)
+    generate_shards(tmp_path, 4)
+    generate_shards(tmp_path, 3)
+    target = str(tmp_path / "toy-x")
+    assert util.expand_files(target + ".train.tfrecord-*-of-00004",
+                             "train_input_file") == [
+        target + name for name in FOUR]
+
+
+def test_1_and_4_shards_hold_the_same_multiset_of_instances(
+        tmp_path, small_chunks):
+    generate_shards(tmp_path, 1)
+    generate_shards(tmp_path, 4, (2, 0, 3, 1))
+    one = records(str(tmp_path / "toy-x.train.tfrecord-00000-of-00001"))
+    four = [record for name in FOUR
+            for record in records(str(tmp_path / ("toy-x" + name)))]
+    assert collections.Counter(four) == collections.Counter(one)
+    assert len(one) == len(training_instances(
+        (user, items[:-1] if len(items) >= 3 else items)
+        for user, items in toy_sequences().items()))
+
+
+@pytest.mark.parametrize("indices, pool_size", [
+    ((None,), 3), ((3, 1, 0, 2), 1), ((1, 2, 3, 0), 2)])
+def test_a_shard_has_the_same_bytes_in_whatever_run_it_is_made(
+        tmp_path, small_chunks, indices, pool_size):
+    (tmp_path / "other").mkdir()
+    whole = generate(tmp_path / "other")
+    assert generate_shards(tmp_path, 4, indices, pool_size) == sorted(
+        list(ENDINGS[1:]) + FOUR)
+    assert b"".join(shard_contents(tmp_path, 4)) == whole[".train.tfrecord"]
+    for ending in ENDINGS[1:]:
+        assert (tmp_path / ("toy-x" + ending)).read_bytes() == whole[ending]
+
+
+def test_shards_differ_by_a_chunk_at_most():
+    made = training_instances([(1, [1, 9])])
+    for chunks in (5, 6, 7, 64):
+        made.chunks = chunks
+        for num_shards in range(1, 6):
+            parts = [made.shard(index, num_shards)
+                     for index in range(num_shards)]
+            assert [chunk for part in parts for chunk in part] == list(
+                range(made.chunks))
+            sizes = [len(part) for part in parts]
+            assert max(sizes) - min(sizes) <= 1
+
+
+def test_shard_0_comes_with_the_other_files_and_the_rest_alone(
+        tmp_path, small_chunks, capsys):
+    assert generate_shards(tmp_path, 4, [2]) == [FOUR[2]]
+    assert "toy-x{%s} in" % FOUR[2] in capsys.readouterr().err
+    with_others = [".his", ".test.tfrecord", FOUR[0], FOUR[2], ".vocab"]
+    assert generate_shards(tmp_path, 4, [0]) == with_others
+    assert "toy-x{%s,.test.tfrecord,.vocab,.his} in" % FOUR[0] in (
+        capsys.readouterr().err)
+
+
+def test_shard_0_comes_with_the_validation_file(tmp_path, small_chunks):
+    held_out = {"holdout_validation": True}
+    assert generate_shards(tmp_path, 4, [3], **held_out) == [FOUR[3]]
+    assert ".valid.tfrecord" in generate_shards(tmp_path, 4, [0], **held_out)
+
+
+def test_training_files_of_another_cut_are_named_in_the_log(
+        tmp_path, small_chunks, capsys):
+    for stale in ("", "-00000-of-00003", "-00001-of-00004",
+                  "-00001-of-00004.tmp-17"):
+        (tmp_path / ("toy-x.train.tfrecord" + stale)).write_bytes(b"stale")
+    generate_shards(tmp_path, 4)
+    line, = [line for line in capsys.readouterr().err.splitlines()
+             if "left as they are" in line]
+    start = "%s/toy-x.train.tfrecord" % tmp_path
+    assert ": %s, %s-00000-of-00003; " % (start, start) in line
+    generate_shards(tmp_path, None)
+    assert "-00000-of-00003, " in capsys.readouterr().err
+    os.remove(start + "-00000-of-00003")
+    os.remove(start)
+    generate_shards(tmp_path, 4)
+    assert "left as they are" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("num_shards, index, parts", [
+    (None, 0, ("--shard_index=0 ", "--num_shards")),
+    (4, 4, ("--shard_index=4", "--num_shards=4", "0 to 3")),
+    (4, -1, ("--shard_index=-1", "0 to 3")),
+    (0, None, ("--num_shards=0", "1 to 99999")),
+    (100000, 2, ("--num_shards=100000", "1 to 99999"))])
+def test_shards_that_cannot_be_are_refused_before_anything_is_read(
+        tmp_path, num_shards, index, parts):
+    with pytest.raises(ValueError) as error:
+        gen_data_fin.generate(
+            str(tmp_path / "absent.txt"), str(tmp_path / "x"), options(), 1,
+            num_shards=num_shards, shard_index=index)
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_more_shards_than_chunks_are_refused(tmp_path, small_chunks):
+    with pytest.raises(ValueError) as error:
+        generate_shards(tmp_path, 1000, [0])
+    most = int(re.search("give at most ([0-9]+)$", str(error.value)).group(1))
+    assert "--num_shards=1000" in str(error.value)
+    assert os.listdir(str(tmp_path)) == ["toy.txt"]
+    generate_shards(tmp_path, most, [0])
+    with pytest.raises(ValueError, match="at most %d$" % most):
+        generate_shards(tmp_path, most + 1, [0])
+
+
+def test_an_error_in_a_later_shard_leaves_no_file(
+        tmp_path, monkeypatch, time_limit):
+    fail_late(monkeypatch, raise_error)
+    with pytest.raises(ValueError, match="no place for chunk 2"):
+        generate_shards(tmp_path, 13)
+    assert os.listdir(str(tmp_path)) == ["toy.txt"]
 
 
 # --- failures ---------------------------------------------------------------
@@ -742,13 +913,13 @@ def test_a_malformed_line_ends_the_command_with_one_line(tmp_path):
     assert os.listdir(str(tmp_path)) == ["toy.txt"]
 
 
-def run_main(monkeypatch, folder, *arguments):
+def run_main(monkeypatch, folder, *arguments, **changed):
     """Runs main() in this process, with flag values of its own."""
     values = dict(options()._asdict(), dataset_name="absent", signature="-x",
                   data_dir="%s/" % folder, pool_size=1,
-                  holdout_validation=False)
+                  holdout_validation=False, num_shards=None, shard_index=None)
     monkeypatch.setattr(gen_data_fin.flags, "FLAGS",
-                        argparse.Namespace(**values))
+                        argparse.Namespace(**dict(values, **changed)))
     with pytest.raises(SystemExit) as stop:
         gen_data_fin.main(["gen_data_fin.py"] + list(arguments))
     return str(stop.value)
@@ -766,6 +937,13 @@ def test_a_word_that_is_no_flag_ends_the_command_and_is_named(
         tmp_path, monkeypatch):
     assert "'dupe_factor=3' is not a flag" in run_main(
         monkeypatch, tmp_path, "dupe_factor=3")
+
+
+def test_shards_that_cannot_be_end_the_command_with_one_line(
+        tmp_path, monkeypatch):
+    message = run_main(monkeypatch, tmp_path, shard_index=3)
+    assert message.startswith("gen_data_fin.py: error: --shard_index=3 ")
+    assert "\n" not in message
 
 
 def test_a_killed_worker_ends_the_command_with_one_line(

@@ -433,6 +433,7 @@ def test_a_file_without_a_single_interaction_is_an_error(tmp_path, text):
     (("--input=x.csv", "--min_rating=3") + OWN, ("--rating_column",)),
     (("--input=absent.csv",) + OWN, ("absent.csv",)),
     (("--input=x",) + OWN, ("--format",)),
+    (("--input=x.jsonl.gz", "--noheader") + OWN, ("--noheader", "JSON")),
     (("--input=x.csv", "--name=../x") + OWN, ("--name=../x",)),
     (("--input=.csv", "--format=csv") + OWN, ("--name=",)),
     (("--input=x.csv", "--ties=random") + OWN, ("random:SEED",)),
@@ -526,6 +527,29 @@ def test_another_source_is_downloaded_from_another_place(tmp_path, server):
             "--url=%s/mirror/x" % server.base, "--name=beauty5", *FEW)
     assert len(sequences(tmp_path, "beauty5")) == 3
     assert (tmp_path / "raw" / "reviews_Beauty_5.json.gz").exists()
+
+
+def test_a_damaged_download_is_named_for_deletion_and_then_loaded_anew(
+        tmp_path, server):
+    body = fixture(tmp_path, "reviews_Beauty_5.json.gz").read_bytes()
+    flags_given = ("beauty", "--source=reviews_Beauty_5.json.gz",
+                   "--url=%s/x" % server.base) + tuple(FEW)
+    server.pages["/x"] = Page(body[:-8] + b"CRC." + body[-4:])
+    for _ in range(2):
+        with pytest.raises(SystemExit) as error:
+            prepare(tmp_path, *flags_given)
+        named = re.search("damaged or truncated.* delete (.*), and the next",
+                          str(error.value.code)).group(1)
+    server.pages["/x"] = Page(body)
+    os.remove(named)
+    prepare(tmp_path, *flags_given)
+    assert len(sequences(tmp_path, "beauty")) == 3
+
+
+def test_a_damaged_input_of_ones_own_is_not_said_to_be_deleted(tmp_path):
+    source = write(tmp_path / "x.csv.gz", b"\x1f\x8b no gzip")
+    message = refused(tmp_path, source, *OWN)
+    assert "get the file again" in message and "delete" not in message
 
 
 @pytest.mark.parametrize("page, part", [

@@ -463,6 +463,13 @@ def test_an_empty_input_file(dataset, tmp_path):
                    test_input_file=tmp_path / "empty")
 
 
+def test_a_training_file_with_a_missing_shard(dataset, tmp_path):
+    for index in (0, 2):
+        (tmp_path / ("x.train.tfrecord-%05d-of-00003" % index)).write_bytes(b"x")
+    assert_refused(dataset, tmp_path, "--train_input_file", "missing 00001",
+                   train_input_file="%s/x.train.tfrecord-*-of-00003" % tmp_path)
+
+
 def test_a_file_that_is_no_tfrecord(dataset, tmp_path):
     assert_refused(dataset, tmp_path, "tiny-x.vocab", "TFRecord",
                    train_input_file=dataset.prefix + ".vocab")
