@@ -132,7 +132,7 @@ def build_model_fn(config, args):
         groups = 1
         if args.bucket_by_length and _may_trim(config):
             groups = LENGTH_GROUPS
-        if not is_training:  # a test sequence has one masked position, its last item's
+        if not is_training:  # a test sequence has one masked position
             features = dict(features, **{
                 name: features[name][:, :1] for name in features
                 if name.startswith("masked_lm")})

@@ -43,7 +43,7 @@ CATALOGUES = (5000, 50000, 500000)
 LENGTHS = (50, 100, 200)
 DUPLICATES = (1, 10, 20)
 SHARES_OF_USERS = (0.25, 0.5, 1.0)
-STEPS = {"fast": 8, "plain": 3}   # that a process measures
+STEPS = {"fast": 5, "plain": 3}   # that a process measures
 NUM_SAMPLED = 1000
 
 
@@ -289,9 +289,17 @@ def bench_ml_20m(bench):
 
 # --- what a person reads ----------------------------------------------------
 
-def table(bench):
-    """The figures and ratios as Markdown tables."""
-    lines = ["| | median | range | peak memory |", "|---|---|---|---|"]
+def table(bench, found):
+    """What `describe` found, the figures and the ratios, in Markdown."""
+    lines = [found["date"] + "; " + found["data"] + " data"]
+    if bench.environment:
+        lines[0] += "; %(cpu)s, %(cores)d cores, %(memory_gb).0f GB" \
+            % bench.environment["hardware"]
+        lines[0] += "; Python %s, TensorFlow %s" % (
+            bench.environment["python"],
+            bench.environment["packages"]["tensorflow"])
+    lines += ["", "| %d repeats | median | range | peak memory |"
+              % found["repeats"], "|---|---|---|---|"]
     for figure in bench.figures.values():
         lines.append("| %s | %.3g s | %.3g to %.3g | %.0f MB |" % (
             figure.name, figure.median(), min(figure.seconds),
@@ -306,7 +314,7 @@ def describe(bench, args):
     """OrderedDict: when, where and on what was measured."""
     return collections.OrderedDict([
         ("date", time.strftime("%Y-%m-%d")), ("repeats", args.repeats),
-        ("data", "real: %s; the rest synthetic" % ", ".join(bench.real)
+        ("data", "real %s, otherwise synthetic" % " and ".join(bench.real)
          if bench.real else "synthetic"),
         ("environment", bench.environment)])
 
@@ -336,7 +344,7 @@ def main(argv):
             with open(files.path(args.output), "w") as stream:
                 json.dump(found, stream, indent=2)
                 stream.write("\n")
-    print(table(bench))
+    print(table(bench, found))
     util.log("everything is in %s" % args.output)
 
 

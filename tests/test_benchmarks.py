@@ -1,0 +1,65 @@
+"""The benchmarks' data, processes and tables; not their times."""
+
+import collections
+
+import numpy as np
+import pytest
+
+import util
+from benchmarks import bench
+from benchmarks import synthetic
+
+
+def test_synthetic_interactions_have_the_sizes_asked_for(tmp_path):
+    path = str(tmp_path / "toy.txt")
+    synthetic.write_interactions(path, 31, 17, 700, 5)
+    sequences = util.read_sequences(path)
+    lengths = np.array([len(items) for items in sequences.values()])
+    items = np.concatenate(list(sequences.values()))
+    assert list(sequences) == list(range(1, 32))
+    assert lengths.sum() == 700 and lengths.min() >= 5
+    assert lengths.max() > 3 * np.median(lengths)              # skewed
+    assert set(items.tolist()) == set(range(1, 18))
+    assert (items <= 5).sum() > (items > 12).sum()             # popular first
+
+
+def test_synthetic_interactions_follow_their_seed(tmp_path):
+    contents = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        synthetic.write_interactions(str(tmp_path / name), 9, 8, 99, 3, seed)
+        contents.append((tmp_path / name).read_bytes())
+    assert contents[0] == contents[1] != contents[2]
+
+
+def test_a_process_is_run_with_its_time_and_memory():
+    out, wall, cpu, megabytes = bench.run_process(
+        ["-c", "import time; x = bytearray(300 << 20); time.sleep(.2); "
+               "print('done')"])
+    assert out == "done\n"
+    assert wall >= 0.2 and cpu > 0.0
+    assert 300 < megabytes < 1000
+
+
+def test_a_failing_process_is_an_error_with_what_it_said():
+    with pytest.raises(ValueError, match="no such luck"):
+        bench.run_process(["-c", "raise SystemExit('no such luck')"])
+
+
+def fake_figure(name, seconds):
+    """A Figure that measures these seconds, one after the other."""
+    left = list(seconds)
+    return bench.Figure(name, lambda: (left.pop(0), 100.0, {"bytes": 5}))
+
+
+def test_figures_are_repeated_in_turn_and_divided_pair_by_pair(tmp_path):
+    made = bench.Bench(str(tmp_path), "", repeats=3)
+    made.measure([fake_figure("slow", [6.0, 9.0, 20.0]),
+                  fake_figure("fast", [3.0, 3.0, 4.0])])
+    made.ratio("slow / fast", "slow", "fast")
+    assert made.figures["slow"].median() == 9.0
+    assert made.ratios == {"slow / fast": 3.0}    # of 2, 3 and 5
+    text = bench.table(made, collections.OrderedDict(
+        date="2026-01-02", data="synthetic", repeats=3))
+    assert "| slow | 9 s | 6 to 20 | 100 MB |" in text
+    assert "| slow / fast | 3.00 |" in text
+    assert made.figures["fast"].record()["seconds"] == [3.0, 3.0, 4.0]
