@@ -33,6 +33,7 @@ RESULTS_FILE = "eval_results.txt"     # in the model directory
 USERS_FILE = "eval_users.tsv"         # in the model directory
 SUMMARY_STEPS = 100
 LENGTH_GROUPS = 4                     # a batch is encoded in
+MUCH_MEMORY = 6e9                     # bytes for the vocabulary: 8 GB in all
 
 
 def define_flags():
@@ -277,6 +278,15 @@ def _input_fn(job, flag, batch_size, seed=None):
         is_training=seed is not None, seed=seed, trim=_may_trim(job.config))
 
 
+def _tell_memory(config, num_sampled):
+    """Says up front where a full softmax outgrows a machine of 8 GB."""
+    needed = modeling.full_softmax_bytes(config)
+    if needed > MUCH_MEMORY and not num_sampled:
+        util.log("a full softmax over %d ids takes about %.0f GB and most of "
+                 "each step; --num_sampled=1000 trains on a sample of them"
+                 % (config.vocab_size, needed / 1e9))
+
+
 def train(estimator, job):
     """Trains to num_train_steps from where the model directory stands."""
     args = job.args
@@ -295,6 +305,7 @@ def train(estimator, job):
     beside = _write_records(job, start)
     util.log("training %s from step %d to %d; validation items: %s" % (
         job.model_dir, start, args.num_train_steps, job.validation))
+    _tell_memory(job.config, args.num_sampled)
     hooks = [ProgressHook(args.num_train_steps)]
     if job.chosen:
         hooks.append(selection.ValidationHook(

@@ -21,6 +21,8 @@ import checks
 import conftest
 import evaluation
 import gen_data_fin
+import modeling
+import run
 import util
 from conftest import (CONFIG, ITEMS, LENGTH, MASKED, ROOT, USERS, command,
                       run_flags)
@@ -635,3 +637,16 @@ def test_too_small_a_catalogue_names_the_remedy(tmp_path):
         small, tmp_path, protocols="full", **flags))
     assert status == 0, errors
     assert output.splitlines()[1].startswith("full")
+
+
+# --- memory -----------------------------------------------------------------
+
+@pytest.mark.parametrize("items, num_sampled, told", [
+    (1500000, 0, True), (1500000, 1000, False), (500000, 0, False)])
+def test_a_softmax_beyond_8_gb_is_told_up_front_with_the_remedy(
+        capsys, items, num_sampled, told):
+    config = modeling.BertConfig(items, hidden_size=64, num_attention_heads=2)
+    run._tell_memory(config, num_sampled)
+    errors = capsys.readouterr().err
+    assert ("--num_sampled" in errors) == told
+    assert ("1500000 ids takes about 8 GB" in errors) == told
