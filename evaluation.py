@@ -521,7 +521,8 @@ class Evaluator(object):
                 "the test file has the target %d, the vocabulary only %d "
                 "items; pass the .vocab file that was generated with it"
                 % (targets.max(), self._item_count))
-        histories = [self._history_of(user) for user in users.tolist()]
+        histories = [self._history_of(*pair) for pair in zip(
+            users.tolist(), targets.tolist())]
         batch = users, input_ids, targets, histories
         last = last_visible_items(input_ids).astype(np.int64)
         previous = {"most_popular": np.zeros_like(last),
@@ -549,13 +550,15 @@ class Evaluator(object):
         self.users.extend(users.tolist())
         self.targets.extend(targets.tolist())
 
-    def _history_of(self, user):
+    def _history_of(self, user, target):
+        """int array of distinct ids, the target among them."""
         try:
-            return np.unique(self._history["user_%d" % user][0])
+            whole = self._history["user_%d" % user][0]
         except KeyError:
             raise RankingError(
                 "user %d of the test file is not in the history file; pass "
                 "the .his file that was generated with it" % user)
+        return np.unique(list(whole) + [target])
 
     def _kept_candidates(self, protocol, users, *batch):
         """int array [B, candidates]: those kept, or drawn and then kept."""
@@ -582,7 +585,7 @@ class Evaluator(object):
         """Ranks among every item that is not in the user's history.
 
         Padding and special tokens are no candidates; the target is, though
-        it is in the history as its last item.
+        it is in the history.
         """
         items = scores[:, 1:self._item_count + 1]
         if np.isnan(items).any():
@@ -590,9 +593,8 @@ class Evaluator(object):
         at_least = items >= scores[np.arange(len(targets)), targets][:, None]
         # The target itself is among the history's items that are taken off.
         return np.array([
-            np.count_nonzero(row) - np.count_nonzero(
-                row[np.union1d(history, [target]) - 1])
-            for row, history, target in zip(at_least, histories, targets)])
+            np.count_nonzero(row) - np.count_nonzero(row[history - 1])
+            for row, history in zip(at_least, histories)])
 
     def results(self):
         """OrderedDict, "<column>/<metric>" -> float, over all users."""
