@@ -17,6 +17,7 @@ import run_record  # noqa: E402
 import selection  # noqa: E402
 
 CONFIG_FILE = "bert_config.json"      # in the model directory
+INSPECTED = 2000          # training records looked at for validation items
 # Keys that may change between two runs on one checkpoint.
 FREE_CONFIG_KEYS = ("hidden_dropout_prob", "attention_probs_dropout_prob",
                     "initializer_range")
@@ -160,8 +161,8 @@ def _check_validation(files, user_history, record, args):
         return record["validation"] if record else run_record.UNKNOWN
     if user_history is None:
         return run_record.UNKNOWN
-    validation = run_record.validation_of(files["train_input_file"],
-                                          user_history)
+    validation = run_record.validation_of(input_pipeline.read_windows(
+        files["train_input_file"], INSPECTED), user_history)
     if "valid_input_file" in files and validation == run_record.FOLDED:
         raise ValueError(
             "--train_input_file: %s holds the users' validation items, so they "

@@ -591,11 +591,11 @@ def encode_masked_rows(config, is_training, features, groups=1):
     """
     inputs = [features[name] for name in (
         "input_ids", "input_mask", "masked_lm_positions")]
-    lengths = tf.reduce_sum(features["input_mask"], axis=1)
-    order = tf.argsort(lengths, stable=True)
     if groups > 1:
+        order = tf.argsort(tf.reduce_sum(features["input_mask"], axis=1),
+                           stable=True)
         inputs = [tf.gather(value, order) for value in inputs]
-    batch, rows = tf.shape(lengths)[0], []
+    batch, rows = get_shape_list(features["input_ids"])[0], []
     for group in range(groups):
         ids, mask, positions = [
             value[group * batch // groups:(group + 1) * batch // groups]

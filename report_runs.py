@@ -10,11 +10,11 @@ import re
 import numpy as np
 
 import evaluation
+import run_record
 import util
 
 RESULTS_FILE = "eval_results.txt"
 USERS_FILE = "eval_users.tsv"
-RECORD_FILE = "run_config.json"
 _HOW = "write it with run.py --do_eval"
 _USER_COLUMNS = ["user", "item", "history_length", "target_count"]
 _TOLERANCE = 1e-9  # between the two files' metrics: both are float64
@@ -49,14 +49,12 @@ def read_run(folder, name, number):
     if not os.path.exists(path):
         raise ValueError("%s has no %s; %s" % (folder, RESULTS_FILE, _HOW))
     config, results = read_results(path)
-    users = record = None
+    users = None
     if os.path.exists(os.path.join(folder, USERS_FILE)):
         users = read_users(os.path.join(folder, USERS_FILE))
         _check_same_evaluation(folder, results, users)
-    if os.path.exists(os.path.join(folder, RECORD_FILE)):
-        record = _read_record(os.path.join(folder, RECORD_FILE))
-    return Run(number, name, folder, config, results, users, record,
-               read_curves(folder))
+    return Run(number, name, folder, config, results, users,
+               run_record.read(folder), read_curves(folder))
 
 
 def read_results(path):
@@ -166,17 +164,6 @@ def _check_same_evaluation(folder, results, users):
                     "run.py --do_eval" % (folder, key, results[key],
                                           RESULTS_FILE, values.mean(),
                                           USERS_FILE))
-
-
-def _read_record(path):
-    with open(path) as stream:
-        try:
-            record = json.load(stream)
-            record["data_files"].items(), record["seed"]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError("%s: not the record of a training (%s); remove "
-                             "it to go on without" % (path, error))
-    return record
 
 
 def check_same_users(reference, other):

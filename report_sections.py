@@ -8,6 +8,7 @@ import evaluation
 import report_plots
 import report_runs
 import report_stats
+import run_record
 from report_page import Figure, Section, Table
 
 AXIS_NAMES = dict(
@@ -73,7 +74,7 @@ def runs_section(runs):
     without = [run.name for run in runs if run.record is None]
     if without:
         blocks.append("No %s, so nothing is known of flags and versions: %s."
-                      % (report_runs.RECORD_FILE, ", ".join(without)))
+                      % (run_record.FILE, ", ".join(without)))
     return Section("Runs", blocks)
 
 

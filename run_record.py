@@ -10,31 +10,29 @@ import subprocess
 import sys
 import time
 
-import input_pipeline
-
 FILE = "run_config.json"
 HELD_OUT, FOLDED, UNKNOWN = "held out", "folded into train", "unknown"
 PACKAGES = ("tensorflow", "numpy", "six", "tqdm", "google.protobuf")
-INSPECTED = 2000          # training records looked at for validation items
 
 
 # --- data -------------------------------------------------------------------
 
-def validation_of(train_files, user_history):
-    """Whether training records hold the users' validation items.
+def validation_of(windows, user_history):
+    """Whether training windows hold the users' validation items.
 
     Told from the data themselves: the last window of a user ends at the
     second-to-last item of the whole sequence, or at the one before.
 
     Args:
-        train_files: list of str, TFRecord files.
+        windows: iterable of (user, list of ids), as
+            `input_pipeline.read_windows` yields.
         user_history: dict, "user_<u>" -> [ids of the whole sequence].
 
     Returns:
-        HELD_OUT or FOLDED, or UNKNOWN when no record tells.
+        HELD_OUT or FOLDED, or UNKNOWN when no window tells.
     """
     folded = held_out = 0
-    for user, window in input_pipeline.read_windows(train_files, INSPECTED):
+    for user, window in windows:
         history = user_history.get("user_%d" % user, [[]])[0]
         if len(history) < 3:
             continue
@@ -190,7 +188,7 @@ def read(folder):
     try:
         with open(path) as stream:
             record = json.load(stream)
-        record["data_files"].items(), record["validation"]
+        record["data_files"].items(), record["validation"], record["seed"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError("%s: not the record of a training (%s); remove it to "
                          "go on without" % (path, error))

@@ -91,7 +91,8 @@ def write_run(folder, seed, protocols=evaluation.PROTOCOLS, curves=False):
     write_users(folder, columns, order)
     write_results(folder, columns)
     (folder / "run_config.json").write_text(json.dumps({
-        "seed": seed, "git_revision": "abc<&>", "hardware": {"cpus": 2},
+        "seed": seed, "validation": "held out",
+        "git_revision": "abc<&>", "hardware": {"cpus": 2},
         "packages": {"numpy": "1.19.5"}, "flags": {"learning_rate": 1e-4},
         "data_files": {"test_input_file": {"ml-1m-x.his": "5" * 64}}}))
     if curves:

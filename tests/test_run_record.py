@@ -9,7 +9,9 @@ import subprocess
 import numpy as np
 import pytest
 
+import checks
 import gen_data_fin
+import input_pipeline
 import run_record
 from test_gen_data_fin import options
 
@@ -17,7 +19,7 @@ from test_gen_data_fin import options
 # --- validation items -------------------------------------------------------
 
 def write_records(folder, sequences, held_out, **changed):
-    """Training records of sequences, given as user -> whole sequence."""
+    """(training windows, histories) of sequences, user -> whole sequence."""
     with open(str(folder / "x.txt"), "w") as stream:
         for user, items in sequences.items():
             for item in items:
@@ -25,7 +27,8 @@ def write_records(folder, sequences, held_out, **changed):
     target = str(folder / "x")
     gen_data_fin.generate(str(folder / "x.txt"), target, options(**changed), 1,
                           holdout_validation=held_out)
-    return ([target + ".train.tfrecord"],
+    return (list(input_pipeline.read_windows([target + ".train.tfrecord"],
+                                             checks.INSPECTED)),
             gen_data_fin.util.load_pickle(target + ".his", "dict"))
 
 
@@ -46,16 +49,16 @@ def sequences_of(kind):
 @pytest.mark.parametrize("kind", ["short", "long", "mixed", "few items"])
 def test_training_records_tell_whether_validation_was_held_out(
         tmp_path, kind, share, held_out, found):
-    files, history = write_records(tmp_path, sequences_of(kind), held_out,
+    windows, history = write_records(tmp_path, sequences_of(kind), held_out,
                                    prop_sliding_window=share)
-    assert run_record.validation_of(files, history) == found
+    assert run_record.validation_of(windows, history) == found
 
 
 @pytest.mark.parametrize("sequence", [[1], [1, 2], [3] * 12])
 def test_records_that_cannot_tell_are_unknown(tmp_path, sequence):
-    files, history = write_records(tmp_path, {1: sequence}, False)
-    assert run_record.validation_of(files, history) == "unknown"
-    assert run_record.validation_of(files, {}) == "unknown"
+    windows, history = write_records(tmp_path, {1: sequence}, False)
+    assert run_record.validation_of(windows, history) == "unknown"
+    assert run_record.validation_of(windows, {}) == "unknown"
 
 
 # --- checksums --------------------------------------------------------------
