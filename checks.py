@@ -5,7 +5,6 @@ import json
 import os
 
 import evaluation
-import ranking_files
 import util
 
 util.quiet_tensorflow()
@@ -213,7 +212,7 @@ def _check_candidates(files, words, args):
     if not (path and args.do_eval):
         return None
     if os.path.exists(path):
-        return ranking_files.read_candidates(
+        return evaluation.read_candidates(
             path, words, input_pipeline.read_targets(files["test_input_file"]),
             args.protocols)
     folder = os.path.dirname(path) or "."

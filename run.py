@@ -16,7 +16,6 @@ from absl import app
 from absl import flags
 
 import evaluation
-import ranking_files
 import util
 
 util.quiet_tensorflow()
@@ -417,11 +416,11 @@ def _write_results(job, results, evaluator):
             stream.write(job.config.to_json_string())
             for key in sorted(results):
                 stream.write("%s = %s\n" % (key, results[key]))
-        ranking_files.write_user_rows(
+        evaluation.write_user_rows(
             files.path(os.path.join(job.model_dir, USERS_FILE)),
             evaluator.user_rows())
         if candidates and not os.path.exists(candidates):
-            ranking_files.write_candidates(
+            evaluation.write_candidates(
                 files.path(candidates), job.words, evaluator.candidates,
                 compress=candidates.endswith(".gz"))
             util.log("candidates in %s" % candidates)

@@ -6,9 +6,14 @@ import gzip
 import numpy as np
 import pytest
 
-import evaluation
-import ranking_files
-from test_evaluation import larger_data, ranked, scores_with
+from evaluation.candidates import PROTOCOLS
+from evaluation.evaluator import Evaluator
+from evaluation.files import read_candidates
+from evaluation.files import write_candidates
+from evaluation.files import write_user_rows
+from ranking_data import larger_data
+from ranking_data import ranked
+from ranking_data import scores_with
 
 HEADER = "user\tprotocol\ttarget\tnegatives\n"
 
@@ -30,7 +35,7 @@ def write(path, lines, header=HEADER):
 
 def read(path, protocols=("paper",)):
     words, targets = words_and_targets()
-    return ranking_files.read_candidates(path, words, targets, protocols)
+    return read_candidates(path, words, targets, protocols)
 
 
 def lines_by_hand(negatives=("1", "2"), protocol="paper"):
@@ -50,9 +55,9 @@ def test_saved_candidates_give_the_same_ranks(tmp_path, name):
     words, targets = words_and_targets()
     path, kept = str(tmp_path / name), {}
     drawn = ranked(candidates=kept)
-    ranking_files.write_candidates(path, words, kept, name.endswith(".gz"))
-    again = ranking_files.read_candidates(path, words, targets,
-                                          evaluation.PROTOCOLS)
+    write_candidates(path, words, kept, name.endswith(".gz"))
+    again = read_candidates(path, words, targets,
+                                          PROTOCOLS)
     assert {protocol: {user: list(ids) for user, ids in rows.items()}
             for protocol, rows in kept.items()} == again
     reused = ranked(candidates=again, seed=99)  # nothing is drawn
@@ -62,7 +67,7 @@ def test_saved_candidates_give_the_same_ranks(tmp_path, name):
 def test_the_file_holds_the_numbers_of_the_interactions_file(tmp_path):
     words, _ = words_and_targets()
     path = tmp_path / "c.tsv"
-    ranking_files.write_candidates(
+    write_candidates(
         str(path), words, {"uniform": {12: np.array([3, 1, 2])},
                            "seed": {7: np.array([5, 4])}}, False)
     name = [None] + [str(number_of(words, i)) for i in range(1, 151)]
@@ -75,7 +80,7 @@ def test_a_packed_file_has_the_same_bytes_under_any_name(tmp_path):
     words, _ = words_and_targets()
     contents = []
     for name in ("a.gz", "b.gz"):
-        ranking_files.write_candidates(
+        write_candidates(
             str(tmp_path / name), words, {"seed": {7: np.array([5, 4])}}, True)
         contents.append((tmp_path / name).read_bytes())
     assert contents[0] == contents[1]
@@ -87,7 +92,7 @@ def test_candidates_of_another_system_are_ranked(tmp_path):
     words, history, users, inputs, targets = larger_data()
     scores = scores_with(targets, 0.5)
     path = write(tmp_path / "theirs.tsv", lines_by_hand())
-    evaluator = evaluation.Evaluator(words, history, ("paper",),
+    evaluator = Evaluator(words, history, ("paper",),
                                      candidates=read(path))
     evaluator.add(users, inputs, targets, scores)
     ids = words.convert_tokens_to_ids(["item_1", "item_2"])
@@ -163,7 +168,7 @@ def test_a_packed_file_that_ends_early_is_one_error(tmp_path, keep):
     kept = {}
     ranked(candidates=kept)
     path = tmp_path / "c.tsv.gz"
-    ranking_files.write_candidates(str(path), words, kept, True)
+    write_candidates(str(path), words, kept, True)
     whole = path.read_bytes()
     path.write_bytes(whole[:int(len(whole) * keep)])
     assert "c.tsv.gz: damaged after line" in refusal(path)
@@ -173,6 +178,6 @@ def test_a_packed_file_that_ends_early_is_one_error(tmp_path, keep):
 
 def test_a_line_a_user_below_the_column_names(tmp_path):
     path = tmp_path / "users.tsv"
-    ranking_files.write_user_rows(str(path), collections.OrderedDict([
+    write_user_rows(str(path), collections.OrderedDict([
         ("user", [7, 8]), ("most_popular/full", [0, 14])]))
     assert path.read_text() == "user\tmost_popular/full\n7\t0\n8\t14\n"

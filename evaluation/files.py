@@ -7,10 +7,10 @@ import gzip
 import io
 import zlib
 
-import evaluation
+from evaluation.candidates import SAMPLED
+from evaluation.evaluator import item_numbers
 
 CANDIDATES_HEADER = ("user", "protocol", "target", "negatives")
-SAMPLED = tuple(name for name in evaluation.PROTOCOLS if name != "full")
 
 
 def write_user_rows(path, rows):
@@ -36,7 +36,7 @@ def write_candidates(path, words, candidates, compress):
         candidates: dict, protocol -> {user: int array of ids, target first}.
         compress: bool, by gzip.
     """
-    numbers = evaluation.item_numbers(words)
+    numbers = item_numbers(words)
     with open(path, "wb") as stream:
         output = (gzip.GzipFile("", "wb", 6, stream, mtime=0) if compress
                   else stream)
@@ -68,7 +68,7 @@ def read_candidates(path, words, targets, protocols):
         IOError: the file cannot be read.
     """
     ids = {number: i for i, number in enumerate(
-        evaluation.item_numbers(words).tolist()) if i}
+        item_numbers(words).tolist()) if i}
     wanted = [name for name in protocols if name in SAMPLED]
     candidates = collections.OrderedDict((name, {}) for name in wanted)
     for number, (user, protocol, row) in _lines(path, ids):

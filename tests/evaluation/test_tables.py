@@ -1,0 +1,69 @@
+"""What a person reads."""
+
+import collections
+
+import pytest
+
+from evaluation.tables import _short_interval
+from evaluation.tables import published_line
+from evaluation.tables import results_table
+from ranking_data import NAMES
+
+
+def test_the_published_line_to_the_letter():
+    metrics = dict(zip(NAMES, [0.25, 0.25, 0.4350105, 0.5786, 0.5, 1.0,
+                               1.0 / 3]))
+    assert published_line(metrics, 6040) == (
+        u"ndcg@1:0.25, hit@1:0.25\uff0c ndcg@5:0.4350105, hit@5:0.5786, "
+        u"ndcg@10:0.5, hit@10:1.0, ap:0.3333333333333333, valid_user:6040.0")
+
+
+def table_of(protocols, seeds=1):
+    """(a results table of distinct numbers, the numbers by key)."""
+    keys = [prefix + protocol + "/" + name for protocol in protocols
+            for prefix in ("", "most_popular/", "item_transitions/")
+            for name in NAMES]
+    values = collections.OrderedDict()
+    for i, key in enumerate(keys):
+        values[key] = 0.0101 * (1 + i)
+        values[key + "/low"] = values[key] - 0.01
+        values[key + "/high"] = values[key] + 0.01
+        values[key + "/mean"] = values[key] + 0.0001
+        values[key + "/std"] = 0.0002
+    return results_table(values, protocols, seeds), values
+
+
+def test_the_table_has_two_lines_a_ranking_and_holds_every_number():
+    table, values = table_of(("full", "paper"))
+    lines = table.splitlines()
+    assert lines[0].split() == ["protocol", "ranked", "by"] + NAMES
+    assert [line.split()[:-7] for line in lines[1:]] == [
+        row for protocol in ("full", "paper")
+        for row in ([protocol, "model"], [], [protocol, "most", "popular"], [],
+                    [protocol, "item", "transitions"], [])]
+    points = [key for key in values if key.count("@") + key.count("ap")
+              and not key.endswith(("low", "high", "mean", "std"))]
+    assert [number for line in lines[1::2] for number in line.split()[-7:]] == [
+        "%.4f" % values[key] for key in points]
+    assert [number for line in lines[2::2] for number in line.split()] == [
+        "%s-%s" % tuple(("%.3f" % values[key + side])[1:]
+                        for side in ("/low", "/high")) for key in points]
+    assert {len(line) for line in lines} == {95}        # columns stand in line
+
+
+def test_the_table_shows_mean_and_deviation_of_several_seeds():
+    table, values = table_of(("full", "paper"), seeds=5)
+    lines = [line for line in table.splitlines()
+             if "mean" in line or "deviation" in line]
+    assert [line.split()[:-7] for line in lines] == [
+        ["paper", "mean,", "5", "seeds"], ["paper", "deviation"]]
+    assert lines[0].split()[-7:] == [
+        "%.4f" % values["paper/%s/mean" % name] for name in NAMES]
+    assert lines[1].split()[-7:] == ["0.0002"] * 7
+
+
+@pytest.mark.parametrize("low, high, text", [
+    (0.0, 0.0004, ".000-.000"), (0.12345, 0.9994, ".123-.999"),
+    (0.99951, 1.0, "1.00-1.00")])
+def test_an_interval_takes_nine_characters(low, high, text):
+    assert _short_interval(low, high) == text
