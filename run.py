@@ -27,6 +27,7 @@ import modeling  # noqa: E402
 import optimization  # noqa: E402
 import run_record  # noqa: E402
 import selection  # noqa: E402
+from model import masked_item  # noqa: E402
 
 RESULTS_FILE = "eval_results.txt"     # in the model directory
 USERS_FILE = "eval_users.tsv"         # in the model directory
@@ -139,8 +140,8 @@ def build_model_fn(config, args):
         head = (config,) + modeling.encode_masked_rows(
             config, is_training, features, groups)
         if is_training:
-            loss = (modeling.sampled_item_loss(*head, args.num_sampled)
-                    if args.num_sampled else modeling.chunked_item_loss(*head))
+            loss = (masked_item.sampled_item_loss(*head, args.num_sampled)
+                    if args.num_sampled else masked_item.chunked_item_loss(*head))
             if args.init_checkpoint:
                 _init_from_checkpoint(args.init_checkpoint)
             train_op, rate = optimization.create_train_op(
@@ -149,7 +150,7 @@ def build_model_fn(config, args):
             tf.summary.scalar("learning_rate", rate)
             return tf.estimator.EstimatorSpec(mode, loss=loss,
                                               train_op=train_op)
-        loss, losses, logits, ids, weights = modeling.masked_item_loss(*head)
+        loss, losses, logits, ids, weights = masked_item.masked_item_loss(*head)
         for tensor in (features["info"][:, 0], features["input_ids"],
                        features["masked_lm_ids"][:, 0], logits):
             tf.add_to_collection(RankingHook.COLLECTION, tensor)
@@ -279,7 +280,7 @@ def _input_fn(job, flag, batch_size, seed=None):
 
 def _tell_memory(config, num_sampled):
     """Says up front where a full softmax outgrows a machine of 8 GB."""
-    needed = modeling.full_softmax_bytes(config)
+    needed = masked_item.full_softmax_bytes(config)
     if needed > MUCH_MEMORY and not num_sampled:
         util.log("a full softmax over %d ids takes about %.0f GB and most of "
                  "each step; --num_sampled=1000 trains on a sample of them"

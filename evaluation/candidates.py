@@ -10,8 +10,7 @@
 
 import numpy as np
 
-from evaluation.metrics import RankingError
-from evaluation.metrics import SEED
+from evaluation.metrics import SEED, RankingError
 
 PROTOCOLS = ("seed", "paper", "uniform", "full")
 SAMPLED = tuple(name for name in PROTOCOLS if name != "full")

@@ -4,19 +4,12 @@ import collections
 
 import numpy as np
 
-from evaluation.baselines import BASELINES
-from evaluation.baselines import Baselines
-from evaluation.baselines import last_visible_items
-from evaluation.baselines import training_part
-from evaluation.candidates import HistorySampler
-from evaluation.candidates import PROTOCOLS
-from evaluation.candidates import PublishedSampler
-from evaluation.metrics import METRICS
-from evaluation.metrics import RankingError
-from evaluation.metrics import SEED
-from evaluation.metrics import bootstrap_intervals
-from evaluation.metrics import candidate_ranks
-from evaluation.metrics import ranking_metrics
+from evaluation.baselines import (
+    BASELINES, Baselines, last_visible_items, training_part)
+from evaluation.candidates import PROTOCOLS, HistorySampler, PublishedSampler
+from evaluation.metrics import (
+    METRICS, SEED, bootstrap_intervals, candidate_ranks, ranking_metrics,
+    RankingError)
 
 
 class Evaluator(object):

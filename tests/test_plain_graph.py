@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 from benchmarks import plain_graph
+from model import masked_item
 
 B, L, M, V = 13, 7, 3, 99
 FORMS = ["self", "cross", "cross_published", "cross_difference"]
@@ -38,12 +39,12 @@ def make_batch():
 
 
 def fast_loss(config, features, groups=1):
-    return modeling.chunked_item_loss(config, *modeling.encode_masked_rows(
+    return masked_item.chunked_item_loss(config, *modeling.encode_masked_rows(
         config, False, features, groups))
 
 
 def full_loss(config, features):
-    return modeling.masked_item_loss(config, *modeling.encode_masked_rows(
+    return masked_item.masked_item_loss(config, *modeling.encode_masked_rows(
         config, False, features))[0]
 
 

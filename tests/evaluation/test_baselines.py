@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.baselines import Baselines
-from evaluation.baselines import ItemTransitions
-from evaluation.baselines import last_visible_items
-from evaluation.baselines import popularity_scores
-from evaluation.baselines import training_part
+from evaluation.baselines import (
+    Baselines, ItemTransitions, last_visible_items, popularity_scores,
+    training_part)
 from ranking_data import plain_settings
 
 

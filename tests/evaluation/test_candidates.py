@@ -5,15 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.candidates import ChoiceWithoutReplacement
-from evaluation.candidates import HistorySampler
-from evaluation.candidates import PublishedSampler
+from evaluation.candidates import (
+    ChoiceWithoutReplacement, HistorySampler, PublishedSampler)
 from evaluation.metrics import RankingError
-from ranking_data import plain_settings
-from ranking_data import shuffled_catalogue
-from ranking_data import some_users
-from ranking_data import transcribed_seed_rule
-from ranking_data import zipf
+from ranking_data import (
+    plain_settings, shuffled_catalogue, some_users, transcribed_seed_rule,
+    zipf)
 
 # --- drawing without replacement --------------------------------------------
 

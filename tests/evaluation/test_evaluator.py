@@ -9,17 +9,10 @@ from hypothesis import strategies as st
 
 from evaluation.candidates import HistorySampler
 from evaluation.evaluator import Evaluator
-from evaluation.metrics import RankingError
-from evaluation.metrics import ranking_metrics
-from ranking_data import ALL
-from ranking_data import NAMES
-from ranking_data import catalogue
-from ranking_data import larger_data
-from ranking_data import model_results
-from ranking_data import plain_settings
-from ranking_data import ranked
-from ranking_data import scores_with
-from ranking_data import transcribed_seed_rule
+from evaluation.metrics import ranking_metrics, RankingError
+from ranking_data import (
+    ALL, NAMES, catalogue, larger_data, model_results, plain_settings,
+    ranked, scores_with, transcribed_seed_rule)
 
 
 def seven_items():

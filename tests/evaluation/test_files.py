@@ -8,12 +8,8 @@ import pytest
 
 from evaluation.candidates import PROTOCOLS
 from evaluation.evaluator import Evaluator
-from evaluation.files import read_candidates
-from evaluation.files import write_candidates
-from evaluation.files import write_user_rows
-from ranking_data import larger_data
-from ranking_data import ranked
-from ranking_data import scores_with
+from evaluation.files import read_candidates, write_candidates, write_user_rows
+from ranking_data import larger_data, ranked, scores_with
 
 HEADER = "user\tprotocol\ttarget\tnegatives\n"
 

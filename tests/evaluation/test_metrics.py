@@ -8,14 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation import metrics as metrics_module
-from evaluation.metrics import METRICS
-from evaluation.metrics import RankingError
-from evaluation.metrics import bootstrap_intervals
-from evaluation.metrics import candidate_ranks
-from evaluation.metrics import metric_values
-from evaluation.metrics import ranking_metrics
-from ranking_data import NAMES
-from ranking_data import plain_settings
+from evaluation.metrics import (
+    METRICS, bootstrap_intervals, candidate_ranks, metric_values,
+    ranking_metrics, RankingError)
+from ranking_data import NAMES, plain_settings
 
 # --- ranks ------------------------------------------------------------------
 

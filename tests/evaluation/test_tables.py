@@ -4,9 +4,7 @@ import collections
 
 import pytest
 
-from evaluation.tables import _short_interval
-from evaluation.tables import published_line
-from evaluation.tables import results_table
+from evaluation.tables import _short_interval, published_line, results_table
 from ranking_data import NAMES
 
 

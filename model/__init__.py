@@ -1,0 +1,1 @@
+"""What modeling.py is built of, and the head that reads it."""
