@@ -16,12 +16,12 @@ import evaluation
 import util
 
 try:
-    import report_runs
-    import report_sections
+    from reporting.runs import evaluated_protocols, read_run
+    from reporting.sections import make_sections
 except ImportError as error:
     sys.exit("report.py: error: %s; pip install -r requirements-report.txt"
              % error)
-import report_page
+from reporting.page import Figure, to_html, to_markdown
 
 HEADLINE_METRICS = ("ndcg@10", "hit@10", "ap")
 
@@ -51,7 +51,7 @@ def define_flags():
 # --- checks -----------------------------------------------------------------
 
 def read_runs(folders, names):
-    """list of report_runs.Run; names: list of str, or None.
+    """list of Run; names: list of str, or None.
 
     Raises:
         ValueError: no run, one run twice, too many names, or a run that
@@ -70,7 +70,7 @@ def read_runs(folders, names):
     if len(names) != len(folders) or len(set(names)) != len(names):
         raise ValueError("--names=%s does not give each of the %d runs a name "
                          "of its own" % (",".join(names), len(folders)))
-    return [report_runs.read_run(folder, name, number)
+    return [read_run(folder, name, number)
             for number, (folder, name) in enumerate(zip(folders, names))]
 
 
@@ -98,7 +98,7 @@ def check_choice(flag, chosen, known):
 def choose_protocols(runs, wanted):
     """The protocols of the report; `wanted` is --protocols or None."""
     evaluated = {protocol for run in runs
-                 for protocol in report_runs.evaluated_protocols(run.results)}
+                 for protocol in evaluated_protocols(run.results)}
     for protocol in wanted or ():
         if protocol not in evaluated:
             raise ValueError("no run was evaluated under protocol %s; run.py "
@@ -115,12 +115,12 @@ def write_report(folder, title, sections):
     if not os.path.isdir(folder):
         os.makedirs(folder)
     figures = [block for section in sections for block in section.blocks
-               if isinstance(block, report_page.Figure)]
+               if isinstance(block, Figure)]
     contents = [(figure.name, figure.png) for figure in figures]
     contents += [
         ("report.md", ("# %s\n\n" % title
-                       + report_page.to_markdown(sections)).encode("utf-8")),
-        ("report.html", report_page.to_html(title, sections).encode("utf-8"))]
+                       + to_markdown(sections)).encode("utf-8")),
+        ("report.html", to_html(title, sections).encode("utf-8"))]
     with util.AtomicFiles() as files:
         for name, content in contents:
             with open(files.path(os.path.join(folder, name)), "wb") as stream:
@@ -137,11 +137,11 @@ def main(argv):
             raise ValueError("--output: %s is a file; name a folder"
                              % args.output)
         runs = read_runs(argv[1:], args.names)
-        printed, further = report_sections.make_sections(
+        printed, further = make_sections(
             runs, choose_protocols(runs, args.protocols), args)
         write_report(args.output, "BERT4Rec runs: " + ", ".join(
             run.name for run in runs), printed + further)
-    sys.stdout.write(report_page.to_markdown(printed))
+    sys.stdout.write(to_markdown(printed))
     sys.stdout.flush()
     util.log("report in %s" % os.path.join(args.output, "report.html"))
 

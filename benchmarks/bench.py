@@ -29,6 +29,7 @@ sys.path.insert(0, ROOT)
 
 import util  # noqa: E402
 from benchmarks import synthetic  # noqa: E402
+from data.sequences import read_sequences  # noqa: E402
 
 # users, items, interactions, fewest a user, L, M, masked_lm_prob
 Dataset = collections.namedtuple(
@@ -157,7 +158,7 @@ class Bench(object):
 
     def _cut_users(self, dataset, users, path):
         whole = os.path.join(self._folder, self.interactions(dataset) + ".txt")
-        sequences = util.read_sequences(whole)
+        sequences = read_sequences(whole)
         with open(path, "w") as stream:
             for user in itertools.islice(sequences, users):
                 stream.write("".join("%d %d\n" % (user, item)

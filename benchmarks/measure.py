@@ -24,12 +24,13 @@ import util  # noqa: E402
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-import checks  # noqa: E402
 import input_pipeline  # noqa: E402
 import optimization  # noqa: E402
 import run  # noqa: E402
-import run_record  # noqa: E402
 from benchmarks import plain_graph  # noqa: E402
+from experiment import model_fn, record  # noqa: E402
+from experiment.job import load_config  # noqa: E402
+from experiment.ranking import RankingHook  # noqa: E402
 
 WARM_UP = 2
 
@@ -61,7 +62,7 @@ def _plain_train_op(config, args, features):
 
 def time_training(args):
     """list of float, the seconds of each measured training step."""
-    config = checks.load_config(args, None)
+    config = load_config(args, None)
     files = util.expand_files(args.train_input_file, "train_input_file")
     tf.set_random_seed(args.random_seed)
     iterator = _iterator(args, files, args.batch_size, is_training=True,
@@ -69,7 +70,7 @@ def time_training(args):
     if args.graph == "plain":
         train_op = _plain_train_op(config, args, iterator.get_next())
     else:
-        train_op = run.build_model_fn(config, args)(
+        train_op = model_fn.build_model_fn(config, args)(
             iterator.get_next(), None, tf.estimator.ModeKeys.TRAIN).train_op
     seconds = []
     with tf.Session() as session:
@@ -93,14 +94,14 @@ def time_evaluation(args):
     files = util.expand_files(args.test_input_file, "test_input_file")
     iterator = _iterator(args, files, args.eval_batch_size, is_training=False)
     tf.set_random_seed(args.random_seed)
-    run.build_model_fn(checks.load_config(args, words), args)(
+    model_fn.build_model_fn(load_config(args, words), args)(
         iterator.get_next(), None, tf.estimator.ModeKeys.EVAL)
-    scores = tf.get_collection(run.RankingHook.COLLECTION)[-1]
+    scores = tf.get_collection(model_fn.RANKED)[-1]
     scaffold = tf.train.Scaffold(local_init_op=tf.group(
         tf.local_variables_initializer(), iterator.initializer))
     # Ends with the data; then the hook ranks the last batch.
     with tf.train.SingularMonitoredSession(
-            [run.RankingHook(evaluator)], scaffold) as session:
+            [RankingHook(evaluator)], scaffold) as session:
         session.raw_session().run(scores)  # warms up
         session.raw_session().run(iterator.initializer)
         started = time.time()
@@ -117,8 +118,8 @@ def main(argv):
         seconds = measurement[argv[1]](flags.FLAGS)
     print(json.dumps({
         "seconds": seconds, "python": platform.python_version(),
-        "packages": run_record.packages(),
-        "hardware": run_record.hardware(run.gpu_names())}))
+        "packages": record.packages(),
+        "hardware": record.hardware(model_fn.gpu_names())}))
 
 
 if __name__ == "__main__":

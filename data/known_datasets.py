@@ -2,8 +2,8 @@
 
 import collections
 
-import raw_formats
-from interactions import Choices
+from data import raw_formats
+from data.interactions import Choices
 
 # A file that a publisher offers. `has_md5`: its MD5 sum is published beside it.
 # `member` and `titles_member` are the base names of the files inside a zip.
@@ -87,3 +87,33 @@ DATASETS = collections.OrderedDict([
 
 # People's own files are left as they are, unless flags say otherwise.
 OWN = Choices(1, 1, "once", None, "keep", "file-order")
+
+# Published numbers, as printed in their sources: protocol, dataset, what, and
+# the metrics that the source gives. For the eye alone: nothing is computed
+# from them. Sources, by row: the published cross-attention code's training
+# log (two runs); Sun et al., BERT4Rec, CIKM 2019, table 2, whose popularity
+# negatives exclude the whole history; the benchmarks of the open
+# implementations RecTools (ML-1M) and BERT4Rec_AC (Beauty); unsampled, the
+# range of open BERT4Rec implementations that starts at Petrov & Macdonald,
+# RecSys 2022, and SASRec by Klenitskiy & Vasilev, RecSys 2023.
+PUBLISHED_RESULTS = (
+    ("seed", "ml-1m", "training log, 400,000 steps, run 1", {
+        "hit@1": ".2733", "hit@5": ".5786", "hit@10": ".6868",
+        "ndcg@5": ".4350", "ndcg@10": ".4701", "ap": ".4138"}),
+    ("seed", "ml-1m", "training log, 400,000 steps, run 2", {
+        "hit@1": ".2690", "hit@5": ".5695", "hit@10": ".6791",
+        "ndcg@5": ".4278", "ndcg@10": ".4634", "ap": ".4078"}),
+    ("paper", "ml-1m", "BERT4Rec paper", {
+        "hit@1": ".2863", "hit@5": ".5876", "hit@10": ".6970",
+        "ndcg@5": ".4454", "ndcg@10": ".4818", "ap": ".4254"}),
+    ("paper", "ml-1m", "BERT4Rec, RecTools", {
+        "hit@10": ".7151", "ndcg@10": ".5020"}),
+    ("full", "ml-1m", "BERT4Rec, open implementations", {
+        "hit@10": u".2821\u2013.2921", "ndcg@10": u".1516\u2013.1618"}),
+    ("full", "ml-1m", "SASRec, full cross-entropy", {
+        "hit@10": ".3152", "ndcg@10": ".1821"}),
+    ("paper", "beauty", "BERT4Rec paper", {
+        "hit@10": ".3025", "ndcg@10": ".1862", "ap": ".1701"}),
+    ("paper", "beauty", "BERT4Rec, BERT4Rec_AC", {
+        "hit@10": ".3123", "ndcg@10": ".1909", "ap": ".1722"}),
+)

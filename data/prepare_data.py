@@ -23,11 +23,9 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import download  # noqa: E402
-import interactions  # noqa: E402
-import known_datasets  # noqa: E402
-import raw_formats  # noqa: E402
 import util  # noqa: E402
+from data import (  # noqa: E402
+    download, interactions, known_datasets, raw_formats, sequences)
 
 ENDINGS = (".txt", ".items.tsv", ".users.tsv", ".json")
 DATASETS = known_datasets.DATASETS
@@ -278,14 +276,14 @@ def statistics_table(found, published):
 def write_id_map(path, kind, ids, titles):
     """Writes the original ids, number 1 first, and titles where there are any.
 
-    util.read_id_map reads it.
+    data.sequences.read_id_map reads it.
     """
     with io.open(path, "w", encoding="utf-8", newline="\n") as stream:
         stream.write(u"%s\toriginal_id%s\n" % (kind, "\ttitle" if titles else ""))
         for number, original in enumerate(ids, 1):
-            fields = [str(number), util.escape(original)]
+            fields = [str(number), sequences.escape(original)]
             if titles:
-                fields.append(util.escape(titles.get(original, "")))
+                fields.append(sequences.escape(titles.get(original, "")))
             stream.write("\t".join(fields) + "\n")
 
 

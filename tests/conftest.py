@@ -1,12 +1,15 @@
 """A tiny dataset and the commands run on it, shared by the tests."""
 
 import collections
+import glob
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -15,6 +18,7 @@ sys.path.insert(0, ROOT)
 import util  # noqa: E402
 
 util.quiet_tensorflow()
+import tensorflow.compat.v1 as tf  # noqa: E402
 
 USERS, ITEMS, LENGTH, MASKED = 31, 140, 11, 3
 CONFIG = {
@@ -77,6 +81,35 @@ def write_interactions(path, users=USERS, items=ITEMS, seed=7):
                 stream.write("%d %d\n" % (user, item))
 
 
+def results_of(folder):
+    """eval_results.txt as (config, dict of str)."""
+    text = open(os.path.join(str(folder), "run", "eval_results.txt")).read()
+    config, _, lines = text.partition("}\n")
+    return json.loads(config + "}"), dict(
+        line.split(" = ") for line in lines.splitlines())
+
+
+def scalars_of(folder):
+    """dict, tag -> {step: value} of a folder's TensorBoard events."""
+    scalars = {}
+    for path in glob.glob(os.path.join(str(folder), "events.*")):
+        for event in tf.train.summary_iterator(path):
+            for value in event.summary.value:
+                if value.WhichOneof("value") == "simple_value":
+                    scalars.setdefault(value.tag, {})[event.step] = \
+                        value.simple_value
+    return scalars
+
+
+def users_of(folder):
+    """eval_users.tsv as an OrderedDict, column -> int array."""
+    with open(os.path.join(str(folder), "run", "eval_users.tsv")) as stream:
+        names = stream.readline().rstrip("\n").split("\t")
+        rows = np.array([[int(text) for text in line.split("\t")]
+                         for line in stream])
+    return collections.OrderedDict(zip(names, rows.T))
+
+
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory):
     """A generated dataset and a tiny model config for it."""
@@ -95,5 +128,34 @@ def trained(dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     status, output, errors = command("run.py", *run_flags(
         dataset, folder, do_train=True, do_eval=True))
+    assert status == 0, errors
+    return folder, output, errors
+
+
+@pytest.fixture(scope="session")
+def held_out(dataset, tmp_path_factory):
+    """The tiny dataset again, with its validation items held out."""
+    folder = tmp_path_factory.mktemp("held_out")
+    shutil.copy(str(dataset.folder / "tiny.txt"), str(folder))
+    status, _, errors = generate(folder, "--holdout_validation")
+    assert status == 0, errors
+    return dataset._replace(folder=folder, prefix=str(folder / "tiny-x"))
+
+
+def selecting(held_out, folder, **changes):
+    """run.py's flags for a training with validation."""
+    return run_flags(held_out, folder, **dict(dict(
+        do_train=True, do_eval=True, eval_every_steps=2,
+        bucket_by_length=True, selection_metric="paper/ap",
+        valid_input_file=held_out.prefix + ".valid.tfrecord"), **changes))
+
+
+@pytest.fixture(scope="session")
+def selected(held_out, tmp_path_factory):
+    """The folder of a model trained with validation, output and log."""
+    folder = tmp_path_factory.mktemp("selected")
+    status, output, errors = command("run.py", *selecting(
+        held_out, folder, eval_seeds=2,
+        candidates_file=folder / "candidates.tsv.gz"))
     assert status == 0, errors
     return folder, output, errors

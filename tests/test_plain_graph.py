@@ -71,8 +71,8 @@ def loss_and_gradients(build, config, values):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_loss_and_every_gradient_agree_with_the_plain_graph(form, monkeypatch):
-    monkeypatch.setattr(modeling, "MIN_CHUNK", 5)      # several, the last short
-    monkeypatch.setattr(modeling, "CHUNK_SCORES", 1)
+    monkeypatch.setattr(masked_item, "MIN_CHUNK", 5)   # several, the last short
+    monkeypatch.setattr(masked_item, "CHUNK_SCORES", 1)
     config, values = make_config(form), {}
     plain = loss_and_gradients(
         lambda c, f: plain_graph.loss(c, False, f), config, values)
@@ -90,8 +90,8 @@ def test_encoding_in_groups_of_similar_length_changes_nothing(groups):
 
 @pytest.mark.parametrize("chunk", [1, 10 ** 6])
 def test_the_chunks_of_the_loss_may_have_any_size(chunk, monkeypatch):
-    monkeypatch.setattr(modeling, "MIN_CHUNK", chunk)
-    monkeypatch.setattr(modeling, "CHUNK_SCORES", 1)
+    monkeypatch.setattr(masked_item, "MIN_CHUNK", chunk)
+    monkeypatch.setattr(masked_item, "CHUNK_SCORES", 1)
     config, values = make_config("self"), {}
     whole = loss_and_gradients(full_loss, config, values)
     assert_same(loss_and_gradients(

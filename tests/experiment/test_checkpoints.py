@@ -2,11 +2,8 @@
 
 import pytest
 
-import modeling
+from experiment.checkpoints import checkpoint_mismatch
 from tiny_model import MASKED_FORMS, SHAPES, make_config
-
-
-# --- checkpoints ------------------------------------------------------------
 
 GRAM_SHAPES = dict(SHAPES)
 for _layer in ("layer_0", "layer_1"):
@@ -17,12 +14,12 @@ for _layer in ("layer_0", "layer_1"):
 def test_a_checkpoint_of_the_same_sizes_fits_with_or_without_slots():
     for form in MASKED_FORMS:
         config = make_config(attention_form=form)
-        assert modeling.checkpoint_mismatch(config, SHAPES) is None
+        assert checkpoint_mismatch(config, SHAPES) is None
         trained = dict(SHAPES, global_step=[])
         trained.update({name + slot: shape for name, shape in SHAPES.items()
                         for slot in ("/adam_m", "/adam_v")})
-        assert modeling.checkpoint_mismatch(config, trained) is None
-    assert modeling.checkpoint_mismatch(
+        assert checkpoint_mismatch(config, trained) is None
+    assert checkpoint_mismatch(
         make_config(attention_form="cross_gram"), GRAM_SHAPES) is None
 
 
@@ -40,25 +37,25 @@ def test_a_checkpoint_of_the_same_sizes_fits_with_or_without_slots():
 ])
 def test_a_checkpoint_of_another_size_is_told_with_both_shapes(
         changes, name, theirs, ours):
-    fault = modeling.checkpoint_mismatch(make_config(**changes), SHAPES)
+    fault = checkpoint_mismatch(make_config(**changes), SHAPES)
     for part in (name, str(theirs), str(ours)):
         assert part in fault
 
 
 def test_a_gram_checkpoint_fits_no_other_form():
     for form in MASKED_FORMS:
-        fault = modeling.checkpoint_mismatch(make_config(attention_form=form),
+        fault = checkpoint_mismatch(make_config(attention_form=form),
                                              GRAM_SHAPES)
         assert "attention/output/dense/kernel" in fault
         assert "[30, 15]" in fault and "[15, 15]" in fault
 
 
 def test_a_checkpoint_with_more_layers_does_not_fit():
-    fault = modeling.checkpoint_mismatch(make_config(num_hidden_layers=1),
+    fault = checkpoint_mismatch(make_config(num_hidden_layers=1),
                                          SHAPES)
     assert "more than the 1 layers" in fault
 
 
 def test_a_checkpoint_of_something_else_does_not_fit():
-    fault = modeling.checkpoint_mismatch(make_config(), {"global_step": []})
+    fault = checkpoint_mismatch(make_config(), {"global_step": []})
     assert "bert/embeddings/word_embeddings is missing" in fault

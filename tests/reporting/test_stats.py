@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from scipy import stats
 
-import report_stats
+from reporting import stats as report_stats
 
 plain_settings = settings(max_examples=150, deadline=None, database=None,
                           derandomize=True)

@@ -2,8 +2,6 @@
 
 import collections
 import datetime
-import os
-import sys
 
 import numpy as np
 import pytest
@@ -11,12 +9,8 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from conftest import ROOT
-
-sys.path.insert(0, os.path.join(ROOT, "data"))
-
-import interactions  # noqa: E402
-from interactions import Choices  # noqa: E402
+from data import interactions
+from data.interactions import Choices
 
 plain_settings = settings(max_examples=100, deadline=None, database=None,
                           derandomize=True)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-import selection
+from experiment import selection
 
 
 def make_checkpoint(folder, step):

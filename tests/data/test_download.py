@@ -4,18 +4,14 @@ import hashlib
 import os
 import random
 import socket
-import sys
 import threading
 
 import pytest
 
-from conftest import ROOT
 from local_server import Page
 from local_server import Server
 
-sys.path.insert(0, os.path.join(ROOT, "data"))
-
-import download  # noqa: E402
+from data import download
 
 RNG = random.Random(3)
 BODY = bytes(bytearray(RNG.randrange(256) for _ in range(99991)))

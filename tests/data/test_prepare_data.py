@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import sys
 import zipfile
 
 import pytest
@@ -17,15 +16,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 import util
-from conftest import ROOT
 from conftest import command
 from local_server import Page
 from local_server import Server
 
-sys.path.insert(0, os.path.join(ROOT, "data"))
-
-import known_datasets  # noqa: E402
-import prepare_data  # noqa: E402
+from data import known_datasets, prepare_data
+from data.sequences import read_id_map, read_sequences
 
 plain_settings = settings(max_examples=60, deadline=None, database=None,
                           derandomize=True)
@@ -71,9 +67,9 @@ def outputs(folder, name):
 
 def sequences(folder, name):
     """User -> list of items in original ids, by the files' own definition."""
-    users = util.read_id_map(str(folder / (name + ".users.tsv")))
-    items = util.read_id_map(str(folder / (name + ".items.tsv")))
-    read = util.read_sequences(str(folder / (name + ".txt")))
+    users = read_id_map(str(folder / (name + ".users.tsv")))
+    items = read_id_map(str(folder / (name + ".items.tsv")))
+    read = read_sequences(str(folder / (name + ".txt")))
     assert list(read) == list(users) == list(range(1, len(users) + 1))
     numbers = [item for own in read.values() for item in own.tolist()]
     assert list(collections.OrderedDict.fromkeys(numbers)) == list(items) \
@@ -183,7 +179,7 @@ def test_every_source_is_read_in_its_raw_format(tmp_path, dataset, file):
         user + "7": [item + n for n in "12345"],
         user + "3": [item + n for n in "12345"],
         user + "5": [item + n for n in "1234"]}
-    users = util.read_id_map(str(tmp_path / (dataset + ".users.tsv")))
+    users = read_id_map(str(tmp_path / (dataset + ".users.tsv")))
     assert [users[n][0] for n in (1, 2, 3)] == [user + n for n in "735"]
     assert os.listdir(str(tmp_path / "source")) == [file]
 
@@ -191,11 +187,11 @@ def test_every_source_is_read_in_its_raw_format(tmp_path, dataset, file):
 def test_titles_stand_beside_the_items(tmp_path):
     prepare(tmp_path, "ml-1m", "--input=%s" % fixture(tmp_path, "ml-1m.zip"),
             *FEW)
-    items = util.read_id_map(str(tmp_path / "ml-1m.items.tsv"))
+    items = read_id_map(str(tmp_path / "ml-1m.items.tsv"))
     assert items[3] == ("3", u"T\u00eftre, Le 3 (1999)")
     prepare(tmp_path, "ml-20m", "--input=%s" % fixture(tmp_path, "ml-20m.zip"),
             "--min_user_count=1")
-    items = util.read_id_map(str(tmp_path / "ml-20m.items.tsv"))
+    items = read_id_map(str(tmp_path / "ml-20m.items.tsv"))
     assert [items[n][1] for n in (1, 2, 6)] == ["Tab\t, The", "", '"X"']
 
 
@@ -205,11 +201,11 @@ def test_an_unpacked_ratings_file_takes_the_titles_beside_it(tmp_path):
         write(tmp_path / name, content)
     path = tmp_path / "ml-1m" / "ratings.dat"
     prepare(tmp_path, "ml-1m", "--input=%s" % path, *FEW)
-    items = util.read_id_map(str(tmp_path / "ml-1m.items.tsv"))
+    items = read_id_map(str(tmp_path / "ml-1m.items.tsv"))
     assert items[1] == ("1", u"T\u00eftre, Le 1 (1999)")
     (tmp_path / "ml-1m" / "movies.dat").unlink()
     prepare(tmp_path, "ml-1m", "--input=%s" % path, *FEW)
-    items = util.read_id_map(str(tmp_path / "ml-1m.items.tsv"))
+    items = read_id_map(str(tmp_path / "ml-1m.items.tsv"))
     assert items[1] == ("1", "")
 
 
@@ -484,7 +480,7 @@ def test_every_id_and_title_comes_back(
     prepare_data.write_id_map(path, "item", ids, titles)
     expected = [(n, (original, titles.get(original, "")))
                 for n, original in enumerate(ids, 1)]
-    assert list(util.read_id_map(path).items()) == expected
+    assert list(read_id_map(path).items()) == expected
     with io.open(path, encoding="utf-8", newline="") as stream:
         lines = stream.read().split("\n")
     assert len(lines) == len(ids) + 2

@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 
 from conftest import ROOT
 
-sys.path.insert(0, os.path.join(ROOT, "data"))
-
-import raw_formats  # noqa: E402
+from data import raw_formats
 
 plain_settings = settings(max_examples=150, deadline=None, database=None,
                           derandomize=True)
@@ -279,7 +277,7 @@ def test_a_literal_is_data_or_refused_and_never_run(tmp_path, number):
 
 
 def test_a_chain_that_crashes_the_interpreter_is_refused_before():
-    code = ("import sys; sys.path[:0] = ['.', 'data']; import raw_formats\n"
+    code = ("import sys; sys.path[:0] = ['.']; from data import raw_formats\n"
             "for chain in ('1' + '+1' * 3000000, 'a' + '.a' * 3000000,\n"
             "              '[' * 5000 + ']' * 5000):\n"
             "    try: raw_formats._literal(chain)\n"

@@ -10,8 +10,9 @@ import re
 import numpy as np
 
 import evaluation
-import run_record
 import util
+from data.sequences import MAX_ID
+from experiment import record
 
 RESULTS_FILE = "eval_results.txt"
 USERS_FILE = "eval_users.tsv"
@@ -54,7 +55,7 @@ def read_run(folder, name, number):
         users = read_users(os.path.join(folder, USERS_FILE))
         _check_same_evaluation(folder, results, users)
     return Run(number, name, folder, config, results, users,
-               run_record.read(folder), read_curves(folder))
+               record.read(folder), read_curves(folder))
 
 
 def read_results(path):
@@ -133,7 +134,7 @@ def _parse_user(line, width, path, number):
         raise ValueError("%s:%d: %d fields where the header has %d; %s again"
                          % (path, number, len(fields), width, _HOW))
     for field in fields:
-        if not re.match("[0-9]{1,19}$", field) or int(field) > util.MAX_ID:
+        if not re.match("[0-9]{1,19}$", field) or int(field) > MAX_ID:
             raise ValueError("%s:%d: %r is not a count from 0; %s again"
                              % (path, number, field, _HOW))
     return [int(field) for field in fields]

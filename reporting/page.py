@@ -4,12 +4,15 @@ import base64
 import collections
 import html
 
+import numpy as np
+
 # A report is a list of sections, a section's blocks are str (a paragraph),
 # Table and Figure. A cell is text; a newline in it is a line break on the
 # page. The columns from `numbers_from` on are aligned right.
 Section = collections.namedtuple("Section", "title blocks")
 Table = collections.namedtuple("Table", "header rows numbers_from")
 Figure = collections.namedtuple("Figure", "name png caption")
+NOTHING = u"\u2013"  # a cell without a value
 
 _STYLE = """
 body { max-width: 66rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a;
@@ -36,6 +39,13 @@ nav li { display: inline-block; margin-right: 1.2rem; } nav ul { padding: 0; }
   thead { display: table-header-group; }
 }
 """
+
+
+def interval_cell(estimate):
+    """Text of (value, low, high), floats; NOTHING where they are NaN."""
+    if np.isnan(estimate[0]):
+        return NOTHING
+    return "%.4f\n[%.4f, %.4f]" % tuple(estimate)
 
 
 # --- Markdown ---------------------------------------------------------------

@@ -1,25 +1,18 @@
 """What the flags of run.py ask for, checked before any graph is built."""
 
 import collections
-import json
 import os
 
 import evaluation
 import util
 
 util.quiet_tensorflow()
-import tensorflow.compat.v1 as tf  # noqa: E402
-
 import input_pipeline  # noqa: E402
 import modeling  # noqa: E402
-import run_record  # noqa: E402
-import selection  # noqa: E402
+from experiment import record, selection  # noqa: E402
+from experiment.checkpoints import find_checkpoint  # noqa: E402
 
-CONFIG_FILE = "bert_config.json"      # in the model directory
 INSPECTED = 2000          # training records looked at for validation items
-# Keys that may change between two runs on one checkpoint.
-FREE_CONFIG_KEYS = ("hidden_dropout_prob", "attention_probs_dropout_prob",
-                    "initializer_range")
 
 # What the checks found out; everything below `main` reads this, not flags.
 Job = collections.namedtuple(
@@ -81,33 +74,6 @@ def load_config(args, words):
     return config
 
 
-def check_checkpoint(checkpoint, config):
-    """Raises ValueError when a checkpoint is of another size or form.
-
-    The attention forms but one have the same variables, so the form is read
-    from the model config that training wrote beside the checkpoint.
-    """
-    try:
-        shapes = dict(tf.train.list_variables(checkpoint))
-    except (tf.errors.OpError, ValueError) as error:
-        raise ValueError("%s is not a readable checkpoint (%s); pass the "
-                         "common start of its files' names"
-                         % (checkpoint, str(error).split("\n")[0]))
-    fault = modeling.checkpoint_mismatch(config, shapes)
-    written = os.path.join(os.path.dirname(checkpoint), CONFIG_FILE)
-    if fault is None and os.path.exists(written):
-        with open(written) as stream:
-            theirs, ours = json.load(stream), config.to_dict()
-        for key in sorted(set(theirs) - set(FREE_CONFIG_KEYS)):
-            if fault is None and theirs[key] != ours.get(key):
-                fault = "it was trained with %s %s, the model config says %s" \
-                    % (key, theirs[key], ours.get(key))
-    if fault is not None:
-        raise ValueError("checkpoint %s does not fit: %s; use the config it "
-                         "was trained with, or another --checkpointDir or "
-                         "--signature" % (checkpoint, fault))
-
-
 def _check_choices(args):
     """Raises ValueError for flags that do not go together."""
     if not (args.do_train or args.do_eval):
@@ -150,19 +116,19 @@ def _check_files(args):
     return files
 
 
-def _check_validation(files, user_history, record, args):
-    """Whether validation items are held out; see run_record.validation_of.
+def _check_validation(files, user_history, recorded, args):
+    """Whether validation items are held out; see record.validation_of.
 
     Raises:
         ValueError: the validation items are in the training file.
     """
     if not args.do_train:
-        return record["validation"] if record else run_record.UNKNOWN
+        return recorded["validation"] if recorded else record.UNKNOWN
     if user_history is None:
-        return run_record.UNKNOWN
-    validation = run_record.validation_of(input_pipeline.read_windows(
+        return record.UNKNOWN
+    validation = record.validation_of(input_pipeline.read_windows(
         files["train_input_file"], INSPECTED), user_history)
-    if "valid_input_file" in files and validation == run_record.FOLDED:
+    if "valid_input_file" in files and validation == record.FOLDED:
         raise ValueError(
             "--train_input_file: %s holds the users' validation items, so they "
             "cannot choose a checkpoint; generate it with gen_data_fin.py "
@@ -187,22 +153,6 @@ def _check_selection(model_dir, args):
             "--valid_input_file to go on choosing, or another --signature"
             % folder)
     return None
-
-
-def _find_checkpoint(model_dir, config, args):
-    """The checkpoint that is there to evaluate, or None before a training."""
-    newest = tf.train.latest_checkpoint(model_dir)
-    best = tf.train.latest_checkpoint(
-        os.path.join(model_dir, selection.FOLDER))
-    for checkpoint in (newest, best, args.init_checkpoint):
-        if checkpoint:
-            check_checkpoint(checkpoint, config)
-    if args.init_checkpoint and not args.do_train:
-        return args.init_checkpoint
-    if not args.do_train and newest is None:
-        raise ValueError("no checkpoint in %s; train first with --do_train, or "
-                         "correct --checkpointDir and --signature" % model_dir)
-    return best or newest
 
 
 def _check_candidates(files, words, args):
@@ -243,14 +193,14 @@ def check_job(args):
                          % (args.num_sampled, config.vocab_size - 1))
 
     model_dir = args.checkpointDir + args.signature
-    checkpoint = _find_checkpoint(model_dir, config, args)
+    checkpoint = find_checkpoint(model_dir, config, args)
     chosen = _check_selection(model_dir, args)
     # A training is compared with the one that it goes on from.
     folder = os.path.dirname(checkpoint) if checkpoint else model_dir
-    record, sums = run_record.read(folder), run_record.checksums(files)
-    if record and not args.ignore_checksums:
-        run_record.check_checksums(record, sums, folder)
-    validation = _check_validation(files, user_history, record, args)
+    recorded, sums = record.read(folder), record.checksums(files)
+    if recorded and not args.ignore_checksums:
+        record.check_checksums(recorded, sums, folder)
+    validation = _check_validation(files, user_history, recorded, args)
     return Job(config, model_dir, files, words, user_history, checkpoint,
                chosen, validation, sums, _check_candidates(files, words, args),
                args)

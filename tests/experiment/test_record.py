@@ -9,11 +9,11 @@ import subprocess
 import numpy as np
 import pytest
 
-import checks
 import gen_data_fin
 import input_pipeline
-import run_record
-from test_gen_data_fin import options
+from experiment import record as run_record
+from experiment.job import INSPECTED
+from masked_instances import options
 
 
 # --- validation items -------------------------------------------------------
@@ -28,7 +28,7 @@ def write_records(folder, sequences, held_out, **changed):
     gen_data_fin.generate(str(folder / "x.txt"), target, options(**changed), 1,
                           holdout_validation=held_out)
     return (list(input_pipeline.read_windows([target + ".train.tfrecord"],
-                                             checks.INSPECTED)),
+                                             INSPECTED)),
             gen_data_fin.util.load_pickle(target + ".his", "dict"))
 
 

@@ -5,54 +5,20 @@ import collections
 import numpy as np
 
 import evaluation
-import report_plots
-import report_runs
-import report_stats
-import run_record
-from report_page import Figure, Section, Table
+from data.known_datasets import PUBLISHED_RESULTS
+from experiment import record
+from reporting import stats
+from reporting.figures import (
+    FACTORS, bars_figure, breakdown_section, curves_section)
+from reporting.page import NOTHING, Section, Table, interval_cell
+from reporting.runs import (
+    RESULTS_FILE, USERS_FILE, check_same_users, evaluated_protocols)
 
-AXIS_NAMES = dict(
-    {name: name.replace("ndcg", "NDCG").replace("hit", "HR")
-     for name in evaluation.METRICS}, ap="MRR")
 CANDIDATES = {
     "seed": "100 items by popularity, outside the model's input window",
     "paper": "100 items by popularity, outside the whole history",
     "uniform": "100 uniformly drawn items, outside the whole history",
     "full": "every item outside the whole history"}
-
-# Published numbers, as printed in their sources: protocol, dataset, what, and
-# the metrics that the source gives. For the eye alone: nothing is computed
-# from them. Sources, by row: the published cross-attention code's training
-# log (two runs); Sun et al., BERT4Rec, CIKM 2019, table 2, whose popularity
-# negatives exclude the whole history; the benchmarks of the open
-# implementations RecTools (ML-1M) and BERT4Rec_AC (Beauty); unsampled, the
-# range of open BERT4Rec implementations that starts at Petrov & Macdonald,
-# RecSys 2022, and SASRec by Klenitskiy & Vasilev, RecSys 2023.
-PUBLISHED = (
-    ("seed", "ml-1m", "training log, 400,000 steps, run 1", {
-        "hit@1": ".2733", "hit@5": ".5786", "hit@10": ".6868",
-        "ndcg@5": ".4350", "ndcg@10": ".4701", "ap": ".4138"}),
-    ("seed", "ml-1m", "training log, 400,000 steps, run 2", {
-        "hit@1": ".2690", "hit@5": ".5695", "hit@10": ".6791",
-        "ndcg@5": ".4278", "ndcg@10": ".4634", "ap": ".4078"}),
-    ("paper", "ml-1m", "BERT4Rec paper", {
-        "hit@1": ".2863", "hit@5": ".5876", "hit@10": ".6970",
-        "ndcg@5": ".4454", "ndcg@10": ".4818", "ap": ".4254"}),
-    ("paper", "ml-1m", "BERT4Rec, RecTools", {
-        "hit@10": ".7151", "ndcg@10": ".5020"}),
-    ("full", "ml-1m", "BERT4Rec, open implementations", {
-        "hit@10": u".2821\u2013.2921", "ndcg@10": u".1516\u2013.1618"}),
-    ("full", "ml-1m", "SASRec, full cross-entropy", {
-        "hit@10": ".3152", "ndcg@10": ".1821"}),
-    ("paper", "beauty", "BERT4Rec paper", {
-        "hit@10": ".3025", "ndcg@10": ".1862", "ap": ".1701"}),
-    ("paper", "beauty", "BERT4Rec, BERT4Rec_AC", {
-        "hit@10": ".3123", "ndcg@10": ".1909", "ap": ".1722"}),
-)
-# Columns of eval_users.tsv that a metric is broken down by.
-FACTORS = (("history_length", "items before the test item"),
-           ("target_count", "training interactions of the target item"))
-NOTHING = u"\u2013"  # a cell without a value
 
 
 # --- sections: runs, results ------------------------------------------------
@@ -74,7 +40,7 @@ def runs_section(runs):
     without = [run.name for run in runs if run.record is None]
     if without:
         blocks.append("No %s, so nothing is known of flags and versions: %s."
-                      % (run_record.FILE, ", ".join(without)))
+                      % (record.FILE, ", ".join(without)))
     return Section("Runs", blocks)
 
 
@@ -86,7 +52,7 @@ def results_section(runs, protocol, published):
     """All metrics of the runs, their baselines and the published rows."""
     rows, missing = [], []
     for run in runs:
-        if protocol not in report_runs.evaluated_protocols(run.results):
+        if protocol not in evaluated_protocols(run.results):
             missing.append(run.name)
             continue
         rows.append([run.name] + _metric_cells(run.results, protocol))
@@ -116,7 +82,7 @@ def _metric_cells(results, prefix):
     for metric in evaluation.METRICS:
         key = "%s/%s" % (prefix, metric)
         if key + "/low" in results:
-            cells.append(_interval_cell([
+            cells.append(interval_cell([
                 results[key + end] for end in ("", "/low", "/high")]))
         else:
             cells.append("%.4f" % results[key])
@@ -152,12 +118,12 @@ def reading_notes(runs, protocols, reference):
     if without:
         notes.append("Without intervals, which an older %s does not hold "
                      "(run.py --do_eval writes them): %s."
-                     % (report_runs.RESULTS_FILE, ", ".join(without)))
+                     % (RESULTS_FILE, ", ".join(without)))
     without = [run.name for run in runs if run.users is None]
     if without:
         notes.append("Without %s (run.py --do_eval writes it), so in no test "
                      "and no breakdown: %s."
-                     % (report_runs.USERS_FILE, ", ".join(without)))
+                     % (USERS_FILE, ", ".join(without)))
     if reference:
         notes.append("Rows marked published are printed as their sources give "
                      "them, for the dataset they name. They are no results of "
@@ -166,19 +132,19 @@ def reading_notes(runs, protocols, reference):
 
 
 def published_rows(runs):
-    """The PUBLISHED rows of the runs' datasets, or all where none is known."""
+    """The PUBLISHED_RESULTS of the runs' datasets, or all where none is known."""
     named = [name for run in runs if run.record
              for names in run.record["data_files"].values() for name in names]
-    known = [row for row in PUBLISHED
+    known = [row for row in PUBLISHED_RESULTS
              if any(name.startswith(row[1]) for name in named)]
-    return known or PUBLISHED
+    return known or PUBLISHED_RESULTS
 
 
 # --- sections: comparison ---------------------------------------------------
 
 def comparison_section(reference, other, protocols, metrics, seed):
     """Paired tests of one run against another."""
-    report_runs.check_same_users(reference, other)
+    check_same_users(reference, other)
     title = "%s against %s" % (other.name, reference.name)
     protocols = [protocol for protocol in protocols
                  if protocol in reference.users.ranks
@@ -190,7 +156,7 @@ def comparison_section(reference, other, protocols, metrics, seed):
         for protocol in protocols for metric in metrics], axis=1)
         for run in (reference, other)]
     rows = []
-    results = report_stats.compare(values[0], values[1], seed)
+    results = stats.compare(values[0], values[1], seed)
     for i, found in enumerate(results):
         equal = len(values[0]) - found.better - found.worse
         rows.append([
@@ -224,7 +190,7 @@ def _comparison_notes(reference, other, protocols, tests):
         "for their number. They speak of these two trained models: another "
         "training seed is another model."
         % (len(reference.users.user), other.name, reference.name,
-           report_stats.SAMPLES, other.name, tests)]
+           stats.SAMPLES, other.name, tests)]
     for protocol in protocols:
         column = "most_popular/" + protocol
         if column in reference.users.ranks and column in other.users.ranks:
@@ -236,170 +202,6 @@ def _comparison_notes(reference, other, protocols, tests):
                     "differently in the two runs, so their candidates or "
                     "their training data differ." % (protocol, differing))
     return notes
-
-
-# --- sections: breakdown ----------------------------------------------------
-
-# A run's or a baseline's ranks: protocol -> int array [users].
-Ranker = collections.namedtuple("Ranker", "label number baseline users ranks")
-
-
-def breakdown_section(runs, protocols, metric, factor, what, seed):
-    """One metric in quantile bins of a column of eval_users.tsv.
-
-    Args:
-        runs: runs with users.
-        protocols: list of str.
-        metric: str.
-        factor: str, "history_length" or "target_count".
-        what: str, what the column counts, for readers.
-        seed: int, of the intervals.
-    """
-    pooled = np.concatenate([getattr(run.users, factor) for run in runs])
-    bounds = report_stats.quantile_bounds(pooled)
-    labels = report_stats.bin_labels(pooled, bounds)
-    rankers = _rankers(runs, protocols)
-    binned = [_bin_metrics(ranker, report_stats.bin_indices(
-        getattr(ranker.users, factor), bounds), len(bounds), metric, seed)
-        for ranker in rankers]
-    rows = [[labels[j], "%d" % counts[j], ranker.label]
-            + [_interval_cell(metrics[protocol][j]) if protocol in metrics
-               else NOTHING for protocol in protocols]
-            for j in range(len(labels))
-            for ranker, (counts, metrics) in zip(rankers, binned)]
-    panels = [("protocol %s" % protocol, [
-        report_plots.Bars(ranker.label, ranker.number, ranker.baseline,
-                          *metrics[protocol].T)
-        for ranker, (_, metrics) in zip(rankers, binned)
-        if protocol in metrics]) for protocol in protocols]
-    title = "%s by %s" % (AXIS_NAMES[metric], what)
-    return Section(title, [
-        Figure("by_%s.png" % factor,
-               report_plots.points(panels, labels, what, AXIS_NAMES[metric]),
-               "%s with 95 %% bootstrap intervals, in bins of about equally "
-               "many users." % title),
-        Table([what, "users", "ranked by"] + list(protocols), rows, 3)])
-
-
-def _rankers(runs, protocols):
-    """list of Ranker: the runs, then the baselines of the first run."""
-    rankers = [Ranker(run.name, run.number, False, run.users,
-                      _columns(run, "", protocols)) for run in runs]
-    return rankers + [
-        Ranker(name.replace("_", " "), number, True, runs[0].users,
-               _columns(runs[0], name + "/", protocols))
-        for number, name in enumerate(evaluation.BASELINES)
-        if _columns(runs[0], name + "/", protocols)]
-
-
-def _columns(run, prefix, protocols):
-    return {protocol: run.users.ranks[prefix + protocol]
-            for protocol in protocols if prefix + protocol in run.users.ranks}
-
-
-def _bin_metrics(ranker, indices, bins, metric, seed):
-    """The users in each bin and their metric.
-
-    Returns:
-        int array [bins], and dict, protocol -> float array [bins, 3]: mean
-        and bounds, NaN where nobody is.
-    """
-    metrics = {protocol: np.full((bins, 3), np.nan)
-               for protocol in ranker.ranks}
-    counts = np.bincount(indices, minlength=bins)
-    for j in np.flatnonzero(counts):
-        for protocol, ranks in ranker.ranks.items():
-            inside = ranks[indices == j]
-            metrics[protocol][j] = (
-                evaluation.metric_values(inside)[metric].mean(),
-            ) + evaluation.bootstrap_intervals(inside, seed=seed)[metric]
-    return counts, metrics
-
-
-def _interval_cell(estimate):
-    """Text of (value, low, high)."""
-    if np.isnan(estimate[0]):
-        return NOTHING
-    return "%.4f\n[%.4f, %.4f]" % tuple(estimate)
-
-
-# --- sections: figures ------------------------------------------------------
-
-def bars_figure(runs, protocols, metrics):
-    """The chosen metrics of runs and baselines with their intervals."""
-    panels = []
-    for protocol in protocols:
-        series = [_bars(run, protocol, metrics, run.name, run.number, False)
-                  for run in runs]
-        series += [_bars(runs[0], "%s/%s" % (baseline, protocol), metrics,
-                         baseline.replace("_", " "), i, True)
-                   for i, baseline in enumerate(evaluation.BASELINES)]
-        panels.append(("protocol %s" % protocol,
-                       [item for item in series if item]))
-    return Figure("metrics.png", report_plots.bars(
-        panels, [AXIS_NAMES[metric] for metric in metrics],
-        "mean over test users"),
-        "Ranking metrics by protocol, with 95 % bootstrap intervals over "
-        "users; the baselines are those of the first run.")
-
-
-def _bars(run, prefix, metrics, label, number, baseline):
-    """report_plots.Bars, or None where the run has no such results."""
-    keys = ["%s/%s" % (prefix, metric) for metric in metrics]
-    if any(key not in run.results for key in keys):
-        return None
-    low = high = None
-    if all(key + "/low" in run.results for key in keys):
-        low, high = ([run.results[key + end] for key in keys]
-                     for end in ("/low", "/high"))
-    return report_plots.Bars(label, number, baseline,
-                             [run.results[key] for key in keys], low, high)
-
-
-def curves_section(runs, protocols, metrics):
-    """Loss, learning rate and ranking metrics over the training steps."""
-    blocks = []
-    for tag, ylabel in (("loss", "training loss, nats per masked item"),
-                        ("learning_rate", "learning rate")):
-        lines = [report_plots.Line(run.name, run.number, False,
-                                   *run.curves[""][tag]) for run in runs
-                 if tag in run.curves.get("", ())]
-        if lines:
-            blocks.append(Figure(
-                tag + ".png", report_plots.curves(
-                    [("", lines)], ylabel, from_zero=tag != "loss"),
-                "%s, as logged during training; of equal curves the lower ones "
-                "are drawn wider." % tag.replace("_", " ").capitalize()))
-    for metric in metrics:
-        panels = [("protocol %s" % protocol,
-                   _ranking_lines(runs, protocol, metric))
-                  for protocol in protocols]
-        panels = [panel for panel in panels if panel[1]]
-        if panels:
-            blocks.append(Figure(
-                "curve_%s.png" % metric.replace("@", "_at_"),
-                report_plots.curves(panels, AXIS_NAMES[metric], from_zero=True),
-                "%s over the training steps, one point an evaluation."
-                % AXIS_NAMES[metric]))
-    without = [run.name for run in runs if "" not in run.curves]
-    if without:
-        blocks.append("No event files of a training: %s." % ", ".join(without))
-    return Section("Curves", blocks)
-
-
-def _ranking_lines(runs, protocol, metric):
-    """A line for every eval* folder that has the metric; those of other data
-    than the test set are dashed."""
-    lines = []
-    for run in runs:
-        for folder, scalars in run.curves.items():
-            tag = "%s/%s" % (protocol, metric)
-            if folder and tag in scalars:
-                kind = folder[len("eval"):].strip("_-") or "test"
-                lines.append(report_plots.Line(
-                    "%s, %s" % (run.name, kind), run.number, kind != "test",
-                    *scalars[tag]))
-    return lines
 
 
 # --- sections: configuration ------------------------------------------------
@@ -441,7 +243,7 @@ def make_sections(runs, protocols, args):
     """All of the report.
 
     Args:
-        runs: list of report_runs.Run.
+        runs: list of runs.Run.
         protocols: list of str.
         args: the flags.
 

@@ -1,0 +1,1 @@
+"""From raw dumps to data/<name>.txt, and from there to masked instances."""

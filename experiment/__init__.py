@@ -1,0 +1,1 @@
+"""One run: the checked job, the graph, training, validation, evaluation."""

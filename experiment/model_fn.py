@@ -1,0 +1,113 @@
+"""The graph of a job: the Estimator's model function and its inputs."""
+
+import util
+
+util.quiet_tensorflow()
+import tensorflow.compat.v1 as tf  # noqa: E402
+
+import input_pipeline  # noqa: E402
+import modeling  # noqa: E402
+import optimization  # noqa: E402
+from model import masked_item  # noqa: E402
+
+SUMMARY_STEPS = 100
+LENGTH_GROUPS = 4      # a batch is encoded in
+RANKED = "ranked"      # collection: users, input ids, targets, scores
+
+
+def build_model_fn(config, args):
+    """The Estimator's model function, for TRAIN and EVAL.
+
+    Args:
+        config: modeling.BertConfig.
+        args: the flags.
+    """
+    def model_fn(features, labels, mode):
+        del labels  # they are among the features
+        is_training = mode == tf.estimator.ModeKeys.TRAIN
+        groups = 1
+        if args.bucket_by_length and may_trim(config):
+            groups = LENGTH_GROUPS
+        if not is_training:  # a test sequence has one masked position
+            features = dict(features, **{
+                name: features[name][:, :1] for name in features
+                if name.startswith("masked_lm")})
+        head = (config,) + modeling.encode_masked_rows(
+            config, is_training, features, groups)
+        if is_training:
+            loss = (masked_item.sampled_item_loss(*head, args.num_sampled)
+                    if args.num_sampled else masked_item.chunked_item_loss(*head))
+            if args.init_checkpoint:
+                _init_from_checkpoint(args.init_checkpoint)
+            train_op, rate = optimization.create_train_op(
+                loss, args.learning_rate, args.num_train_steps,
+                args.num_warmup_steps, mixed_precision=args.mixed_precision)
+            tf.summary.scalar("learning_rate", rate)
+            return tf.estimator.EstimatorSpec(mode, loss=loss,
+                                              train_op=train_op)
+        loss, losses, logits, ids, weights = masked_item.masked_item_loss(*head)
+        for tensor in (features["info"][:, 0], features["input_ids"],
+                       features["masked_lm_ids"][:, 0], logits):
+            tf.add_to_collection(RANKED, tensor)
+        best = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        return tf.estimator.EstimatorSpec(mode, loss=loss, eval_metric_ops={
+            "masked_lm_accuracy": tf.metrics.accuracy(ids, best, weights),
+            "masked_lm_loss": tf.metrics.mean(losses, weights)})
+
+    return model_fn
+
+
+def _init_from_checkpoint(checkpoint):
+    """Starts the variables that a checkpoint has from their values there."""
+    saved = {name for name, _ in tf.train.list_variables(checkpoint)}
+    names = [variable.op.name for variable in tf.trainable_variables()]
+    tf.train.init_from_checkpoint(
+        checkpoint, {name: name for name in names if name in saved})
+    util.log("%d of %d variables start from %s" % (
+        len(saved.intersection(names)), len(names), checkpoint))
+
+
+def may_trim(config):
+    """Whether padding that a whole batch shares can be cut without a trace."""
+    return config.attention_form != "cross_gram"
+
+
+def make_estimator(job):
+    """The Estimator of a job; says once what it runs on."""
+    gpus = gpu_names()
+    util.log("TensorFlow %s on %s" % (
+        tf.__version__, "%d GPU(s)" % len(gpus) if gpus
+        else "the CPU (no usable GPU found)"))
+    return tf.estimator.Estimator(
+        build_model_fn(job.config, job.args), config=tf.estimator.RunConfig(
+            model_dir=job.model_dir, tf_random_seed=job.args.random_seed,
+            save_summary_steps=SUMMARY_STEPS,
+            session_config=session_config(job.args),
+            save_checkpoints_steps=job.args.save_checkpoints_steps))
+
+
+def gpu_names():
+    """list of str, one a usable GPU."""
+    devices = tf.config.experimental.list_physical_devices("GPU")
+    details = getattr(tf.config.experimental, "get_device_details",
+                      lambda device: {})  # TensorFlow 1.15 tells no more
+    return [details(device).get("device_name", device.name)
+            for device in devices]
+
+
+def session_config(args):
+    """tf.ConfigProto of the flags, or None for the Estimator's own."""
+    if not args.xla:
+        return None
+    config = tf.ConfigProto(allow_soft_placement=True)
+    config.graph_options.optimizer_options.global_jit_level = \
+        tf.OptimizerOptions.ON_1
+    return config
+
+
+def input_fn(job, flag, batch_size, seed=None):
+    """The input_fn of an input flag's files; with a seed it is for training."""
+    return input_pipeline.make_input_fn(
+        job.files[flag], job.args.max_seq_length,
+        job.args.max_predictions_per_seq, batch_size,
+        is_training=seed is not None, seed=seed, trim=may_trim(job.config))

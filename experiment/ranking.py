@@ -1,0 +1,111 @@
+"""Evaluates a checkpoint: ranks the test users, writes, prints and plots."""
+
+import concurrent.futures
+import os
+import sys
+
+import evaluation
+import util
+
+util.quiet_tensorflow()
+import tensorflow.compat.v1 as tf  # noqa: E402
+
+from experiment import record  # noqa: E402
+from experiment.model_fn import RANKED, input_fn  # noqa: E402
+
+RESULTS_FILE = "eval_results.txt"     # in the model directory
+USERS_FILE = "eval_users.tsv"         # in the model directory
+
+
+class RankingHook(tf.train.SessionRunHook):
+    """Hands each evaluated batch to an evaluation.Evaluator.
+
+    It ranks the batch in a thread of its own while the next one is scored.
+    """
+
+    def __init__(self, evaluator):
+        self._evaluator = evaluator
+        self._thread = concurrent.futures.ThreadPoolExecutor(1)
+        self._ranking = None  # the batch before
+
+    def before_run(self, run_context):
+        return tf.train.SessionRunArgs(tf.get_collection(RANKED))
+
+    def after_run(self, run_context, run_values):
+        self._wait()
+        self._ranking = self._thread.submit(self._evaluator.add,
+                                            *run_values.results)
+
+    def end(self, session):
+        self._wait()
+
+    def _wait(self):
+        """Waits for the batch before; raises what its ranking raised."""
+        if self._ranking is not None:
+            self._ranking.result()
+
+
+def evaluate(estimator, job, checkpoint):
+    """Ranks the test users and writes, prints and plots the metrics.
+
+    Returns:
+        dict, key -> value, as written to eval_results.txt.
+    """
+    args = job.args
+    util.log("evaluating %s" % checkpoint)
+    with util.one_line_errors("run.py", evaluation.RankingError):
+        evaluator = evaluation.Evaluator(
+            job.words, job.user_history, args.protocols, args.use_pop_random,
+            seeds=args.eval_seeds, candidates=job.candidates,
+            held_out=job.validation == record.HELD_OUT)
+        results = estimator.evaluate(
+            input_fn(job, "test_input_file", args.eval_batch_size),
+            checkpoint_path=checkpoint, hooks=[RankingHook(evaluator)])
+    ranking = evaluator.results()
+    _write_scalars(estimator.eval_dir(), ranking, results["global_step"])
+    results.update(ranking, valid_user=len(evaluator.users),
+                   validation=job.validation)
+    results.update(evaluator.intervals())
+    results.update(evaluator.spread())
+    _write_results(job, results, evaluator)
+    if "seed" in args.protocols:
+        print(evaluation.published_line(
+            {name: ranking["seed/" + name] for name in evaluation.METRICS},
+            len(evaluator.users)))
+    print(evaluation.results_table(results, args.protocols, args.eval_seeds))
+    sys.stdout.flush()
+    return results
+
+
+def _write_results(job, results, evaluator):
+    """The results, each user's ranks, and candidates where there is no file.
+
+    eval_results.txt is the config, then sorted `key = value` lines, as the
+    published code writes it.
+    """
+    path = os.path.join(job.model_dir, RESULTS_FILE)
+    candidates = job.args.candidates_file
+    with util.AtomicFiles() as files:
+        with open(files.path(path), "w") as stream:
+            stream.write(job.config.to_json_string())
+            for key in sorted(results):
+                stream.write("%s = %s\n" % (key, results[key]))
+        evaluation.write_user_rows(
+            files.path(os.path.join(job.model_dir, USERS_FILE)),
+            evaluator.user_rows())
+        if candidates and not os.path.exists(candidates):
+            evaluation.write_candidates(
+                files.path(candidates), job.words, evaluator.candidates,
+                compress=candidates.endswith(".gz"))
+            util.log("candidates in %s" % candidates)
+    util.log("results in %s, each user's in %s" % (path, USERS_FILE))
+
+
+def _write_scalars(folder, metrics, step):
+    """Adds the ranking metrics to the TensorBoard events of a folder."""
+    with tf.Graph().as_default():  # the writer wants a graph around it
+        writer = tf.summary.FileWriter(folder)
+    writer.add_summary(tf.Summary(value=[
+        tf.Summary.Value(tag=name, simple_value=value)
+        for name, value in metrics.items()]), step)
+    writer.close()

@@ -1,0 +1,98 @@
+"""Trains the model of a job, from where its directory stands."""
+
+import os
+
+import evaluation
+import util
+
+util.quiet_tensorflow()
+import tensorflow.compat.v1 as tf  # noqa: E402
+
+from experiment import model_fn, record  # noqa: E402
+from experiment.checkpoints import CONFIG_FILE  # noqa: E402
+from experiment.validation import ValidationHook, Validator  # noqa: E402
+from model import masked_item  # noqa: E402
+
+MUCH_MEMORY = 6e9      # bytes for the vocabulary: 8 GB in all
+
+
+class ProgressHook(tf.train.SessionRunHook):
+    """Shows the steps of a training run with their loss."""
+
+    def __init__(self, num_train_steps):
+        self._total = num_train_steps
+
+    def begin(self):
+        graph = tf.get_default_graph()
+        self._step = tf.train.get_global_step(graph)
+        self._loss = graph.get_collection(tf.GraphKeys.LOSSES)[0]
+
+    def after_create_session(self, session, coord):
+        self._done = int(session.run(self._step))
+        self._progress = util.Progress(self._total, "steps", self._done)
+
+    def before_run(self, run_context):
+        return tf.train.SessionRunArgs([self._loss, self._step])
+
+    def after_run(self, run_context, run_values):
+        loss, _ = run_values.results
+        self._progress.update(1, "loss %.4f" % loss)
+
+    def end(self, session):
+        self._progress.close()
+
+
+def train(estimator, job):
+    """Trains to num_train_steps from where the model directory stands."""
+    args = job.args
+    tf.gfile.MakeDirs(job.model_dir)
+    start = 0
+    if tf.train.latest_checkpoint(job.model_dir):
+        start = int(estimator.get_variable_value("global_step"))
+    if start >= args.num_train_steps:
+        util.log("%s is at step %d already; a larger --num_train_steps trains "
+                 "on" % (job.model_dir, start))
+        return
+    if job.chosen and job.chosen.exhausted(args.early_stopping_patience):
+        util.log("%s stopped early at step %d; a larger "
+                 "--early_stopping_patience trains on" % (job.model_dir, start))
+        return
+    beside = _write_records(job, start)
+    util.log("training %s from step %d to %d; validation items: %s" % (
+        job.model_dir, start, args.num_train_steps, job.validation))
+    _tell_memory(job.config, args.num_sampled)
+    hooks = [ProgressHook(args.num_train_steps)]
+    if job.chosen:
+        hooks.append(ValidationHook(
+            job.chosen, Validator(job).evaluate, job.model_dir,
+            args.eval_every_steps or args.save_checkpoints_steps,
+            args.num_train_steps, args.early_stopping_patience, beside))
+    # A resumed run goes on with another order than the one it began with.
+    input_fn = model_fn.input_fn(job, "train_input_file", args.batch_size,
+                                 args.random_seed + start)
+    with util.one_line_errors("run.py", (tf.train.NanLossDuringTrainingError,
+                                         evaluation.RankingError)):
+        estimator.train(input_fn, max_steps=args.num_train_steps, hooks=hooks)
+
+
+def _write_records(job, start):
+    """Writes the model config and the run record; returns their names."""
+    names = [os.path.join(job.model_dir, name)
+             for name in (CONFIG_FILE, record.FILE)]
+    description = record.describe(
+        vars(job.args), job.config.to_dict(), job.checksums, job.validation,
+        start, model_fn.gpu_names())
+    with util.AtomicFiles() as files:
+        with open(files.path(names[0]), "w") as stream:
+            stream.write(job.config.to_json_string())
+        record.write(files.path(names[1]), description)
+    return names
+
+
+def _tell_memory(config, num_sampled):
+    """Says up front where a full softmax outgrows a machine of 8 GB."""
+    needed = masked_item.full_softmax_bytes(config)
+    if needed > MUCH_MEMORY and not num_sampled:
+        util.log("a full softmax over %d ids takes about %.0f GB and most of "
+                 "each step; --num_sampled=1000 trains on a sample of them"
+                 % (config.vocab_size, needed / 1e9))

@@ -1,0 +1,127 @@
+"""Validation during a training, in a graph and a session of its own."""
+
+import os
+
+import evaluation
+import util
+
+util.quiet_tensorflow()
+import tensorflow.compat.v1 as tf  # noqa: E402
+
+from experiment import model_fn  # noqa: E402
+
+EVENTS = "eval_valid"         # folder of the curves, in the model directory
+
+
+class Validator(object):
+    """Ranks the validation items in a graph and a session of its own."""
+
+    def __init__(self, job):
+        self._job = job
+        self._protocol = job.chosen.metric.split("/")[0]
+        self._candidates = {}  # drawn in the first validation
+        self._graph, self._session = tf.Graph(), None
+
+    def _build(self):
+        job = self._job
+        dataset = model_fn.input_fn(job, "valid_input_file", job.args.eval_batch_size)()
+        self._iterator = tf.data.make_initializable_iterator(dataset)
+        model_fn.build_model_fn(job.config, job.args)(
+            self._iterator.get_next(), None, tf.estimator.ModeKeys.EVAL)
+        self._ranked = tf.get_collection(model_fn.RANKED)
+        self._saver = tf.train.Saver(tf.trainable_variables())
+        self._session = tf.Session(config=model_fn.session_config(job.args))
+
+    def evaluate(self, checkpoint):
+        """OrderedDict, "<protocol>/<metric>" -> float, of a checkpoint."""
+        job = self._job
+        evaluator = evaluation.Evaluator(
+            job.words, job.user_history, (self._protocol,),
+            job.args.use_pop_random, held_out=True, baselines=(),
+            candidates=self._candidates)
+        with self._graph.as_default():
+            if self._session is None:
+                self._build()
+            self._saver.restore(self._session, checkpoint)
+            self._session.run(self._iterator.initializer)
+            while True:
+                try:
+                    evaluator.add(*self._session.run(self._ranked))
+                except tf.errors.OutOfRangeError:
+                    return evaluator.results()
+
+
+class ValidationHook(tf.train.SessionRunHook):
+    """Validates every so many steps and at the last, between two steps.
+
+    The checkpoint is saved first: a training that resumes from it finds
+    either this validation in best/selection.json or the need to repeat it. The
+    validation runs in a session of its own, so the training session, its data
+    and its random numbers go on as if there were none.
+    """
+
+    def __init__(self, chosen, evaluate, model_dir, every, last, patience,
+                 beside):
+        """Makes the hook.
+
+        Args:
+            chosen: Selection.
+            evaluate: function, checkpoint -> OrderedDict of
+                "<protocol>/<metric>" -> float.
+            model_dir: str.
+            every: int, steps. last: int, the training's last step.
+            patience: int, see `Selection.exhausted`.
+            beside: list of str, files to keep with the best checkpoint.
+        """
+        self._chosen, self._evaluate = chosen, evaluate
+        self._model_dir, self._beside = model_dir, beside
+        self._every, self._last, self._patience = every, last, patience
+
+    def begin(self):
+        self._counter = tf.train.get_global_step()
+        with tf.Graph().as_default():  # the writer wants a graph around it
+            self._writer = tf.summary.FileWriter(
+                os.path.join(self._model_dir, EVENTS))
+
+    def after_create_session(self, session, coord):
+        self._step = int(session.run(self._counter))
+        if self._step:
+            self._validate(session, self._step)
+
+    def after_run(self, run_context, run_values):
+        self._step += 1
+        self._validate(run_context.session, self._step)
+        if self._chosen.exhausted(self._patience):
+            run_context.request_stop()
+
+    def end(self, session):
+        self._writer.close()
+
+    def _validate(self, session, step):
+        """Validates at this step if it is due and was not done before."""
+        done = [earlier for earlier, _ in self._chosen.evaluations]
+        if step in done or (step % self._every and step != self._last):
+            return
+        checkpoint = self._save(session, step)
+        metrics = self._evaluate(checkpoint)
+        value = metrics[self._chosen.metric]
+        before = self._chosen.best()
+        self._chosen.add(step, value, checkpoint, self._beside)
+        self._writer.add_summary(tf.Summary(value=[
+            tf.Summary.Value(tag=name, simple_value=number)
+            for name, number in metrics.items()]), step)
+        self._writer.flush()
+        util.log("validation at step %d: %s %.4f, %s" % (
+            step, self._chosen.metric, value,
+            "the best so far" if self._chosen.since_best() == 0 else
+            "best %.4f at step %d, %d validation(s) ago" % (
+                before[1], before[0], self._chosen.since_best())))
+
+    def _save(self, session, step):
+        """The checkpoint of this step, saved unless it was just now: str."""
+        saver = tf.get_collection(tf.GraphKeys.SAVERS)[0]
+        name = os.path.join(self._model_dir, "model.ckpt")
+        if not (saver.last_checkpoints
+                and saver.last_checkpoints[-1].endswith("ckpt-%d" % step)):
+            saver.save(session, name, global_step=step)
+        return "%s-%d" % (name, step)

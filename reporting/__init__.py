@@ -1,0 +1,1 @@
+"""Compares runs: reads them, tests them, draws them, writes one page."""

@@ -1,0 +1,246 @@
+"""Bad input to run.py, found before any graph is built."""
+
+import argparse
+import json
+import shutil
+
+import pytest
+
+import conftest
+import evaluation
+import gen_data_fin
+from conftest import CONFIG, ITEMS, LENGTH, MASKED, USERS, command, run_flags
+from data.sequences import read_sequences
+from experiment.job import check_job
+
+
+def config_with(folder, **changes):
+    path = folder / "changed.json"
+    path.write_text(json.dumps(dict(CONFIG, **changes)))
+    return str(path)
+
+
+def arguments(dataset, folder, **changes):
+    """The flags of run.py as main() hands them to the checks."""
+    values = dict(
+        do_train=True, do_eval=True, init_checkpoint=None, attention_form=None,
+        protocols=list(evaluation.PROTOCOLS), num_sampled=0,
+        valid_input_file=None, eval_every_steps=0, early_stopping_patience=0,
+        selection_metric="paper/ndcg@10", candidates_file=None,
+        ignore_checksums=False)
+    values.update(flag.lstrip("-").split("=", 1) for flag in run_flags(
+        dataset, folder / "model"))
+    values.update(max_seq_length=LENGTH, max_predictions_per_seq=MASKED)
+    values.update({key: str(value) if key.endswith(("file", "filename",
+                                                    "init_checkpoint"))
+                   else value for key, value in changes.items()})
+    return argparse.Namespace(**values)
+
+
+def assert_refused(dataset, folder, *parts, **changes):
+    """The checks raise one ValueError that has all the parts, write nothing."""
+    with pytest.raises(ValueError) as error:
+        check_job(arguments(dataset, folder, **changes))
+    for part in parts:
+        assert part in str(error.value)
+    assert not (folder / "model").exists()
+
+
+def test_an_error_is_one_line_with_status_1_and_no_traceback(dataset, tmp_path):
+    status, output, errors = command("run.py", *run_flags(
+        dataset, tmp_path / "model", do_train=True, train_input_file="nowhere"))
+    assert (status, output) == (1, "")
+    assert errors == (
+        "run.py: error: --train_input_file: no file matches 'nowhere'; "
+        "generate it with gen_data_fin.py, or correct the name\n")
+    assert not (tmp_path / "model").exists()
+
+
+def test_nothing_to_do(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "--do_train", do_train=False,
+                   do_eval=False)
+
+
+def test_a_missing_input_file(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "--train_input_file", "nowhere*",
+                   train_input_file="nowhere*")
+
+
+def test_an_empty_input_file(dataset, tmp_path):
+    (tmp_path / "empty").write_bytes(b"")
+    assert_refused(dataset, tmp_path, "--test_input_file", "empty",
+                   test_input_file=tmp_path / "empty")
+
+
+def test_a_training_file_with_a_missing_shard(dataset, tmp_path):
+    for index in (0, 2):
+        (tmp_path / ("x.train.tfrecord-%05d-of-00003" % index)).write_bytes(b"x")
+    assert_refused(dataset, tmp_path, "--train_input_file", "missing 00001",
+                   train_input_file="%s/x.train.tfrecord-*-of-00003" % tmp_path)
+
+
+def test_a_file_that_is_no_tfrecord(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "tiny-x.vocab", "TFRecord",
+                   train_input_file=dataset.prefix + ".vocab")
+
+
+def test_lengths_that_differ_from_the_flags(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "--max_seq_length=11", max_seq_length=12)
+    assert_refused(dataset, tmp_path, "--max_predictions_per_seq=3",
+                   max_predictions_per_seq=4)
+
+
+def test_a_length_above_the_position_embeddings(dataset, tmp_path):
+    assert_refused(
+        dataset, tmp_path, "--max_seq_length=11", "max_position_embeddings 10",
+        bert_config_file=config_with(tmp_path, max_position_embeddings=10))
+
+
+def test_a_vocabulary_that_does_not_fit_the_config(dataset, tmp_path):
+    assert_refused(
+        dataset, tmp_path, "vocab_size is 99", '"vocab_size": %d' % (ITEMS + 4),
+        bert_config_file=config_with(tmp_path, vocab_size=99))
+
+
+def test_an_unknown_config_key(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "changed.json", "'hiden_size'", "77",
+                   bert_config_file=config_with(tmp_path, hiden_size=77))
+
+
+def test_a_pickle_with_a_foreign_class(dataset, tmp_path):
+    evil = tmp_path / "evil.vocab"
+    evil.write_bytes(b"cposix\nsystem\n(S'touch %s'\ntR."
+                     % str(tmp_path / "touched").encode())
+    assert_refused(dataset, tmp_path, "posix.system", vocab_filename=evil)
+    assert not (tmp_path / "touched").exists()
+
+
+def test_an_unknown_protocol(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "'popular'", "seed, paper, uniform, full",
+                   protocols=["seed", "popular"])
+
+
+@pytest.mark.parametrize("metric", ["paper/ndcg@20", "papers/ndcg@10", "ap",
+                                    "paper/", "paper/ap/low"])
+def test_an_unknown_selection_metric(dataset, tmp_path, metric):
+    assert_refused(dataset, tmp_path, repr(metric), "seed, paper, uniform, full",
+                   "ndcg@1, hit@1, ndcg@5, hit@5, ndcg@10, hit@10, ap",
+                   selection_metric=metric)
+
+
+@pytest.mark.parametrize("flag", ["eval_every_steps",
+                                  "early_stopping_patience"])
+def test_validation_flags_without_a_validation_file(dataset, tmp_path, flag):
+    assert_refused(dataset, tmp_path, "--%s=3" % flag, "--valid_input_file",
+                   "--holdout_validation", **{flag: 3})
+
+
+def test_validation_items_that_are_in_the_training_file(dataset, held_out,
+                                                        tmp_path):
+    assert_refused(
+        dataset, tmp_path, "--train_input_file", "--holdout_validation",
+        valid_input_file=held_out.prefix + ".valid.tfrecord")
+
+
+def test_going_on_without_the_validation_a_training_began_with(
+        held_out, selected, tmp_path):
+    shutil.copytree(str(selected[0] / "run"), str(tmp_path / "again" / "run"))
+    assert_refused(held_out, tmp_path, "best", "--valid_input_file",
+                   checkpointDir=str(tmp_path / "again"), signature="/run")
+
+
+@pytest.mark.parametrize("flag", ["test_input_file", "vocab_filename",
+                                  "user_history_filename"])
+def test_other_data_than_those_of_the_training(dataset, trained, tmp_path,
+                                               flag):
+    ending = {"test_input_file": ".test.tfrecord", "vocab_filename": ".vocab",
+              "user_history_filename": ".his"}[flag]
+    conftest.write_interactions(tmp_path / "tiny.txt", seed=8)
+    gen_data_fin.generate(
+        str(tmp_path / "tiny.txt"), str(tmp_path / "other"),
+        gen_data_fin.Options(LENGTH, MASKED, 1.0, 1, 0.3, 0.5, 1), 1)
+    changes = {flag: str(tmp_path / "other") + ending, "do_train": False,
+               "init_checkpoint": trained[0] / "run" / "model.ckpt-5"}
+    assert_refused(dataset, tmp_path, "--%s: other%s" % (flag, ending),
+                   "--ignore_checksums", **changes)
+    job = check_job(arguments(dataset, tmp_path, ignore_checksums=True,
+                                     **changes))
+    assert job.checksums[flag] and job.validation == "folded into train"
+
+
+def test_candidates_that_lack_users(dataset, tmp_path):
+    sequences = read_sequences(str(dataset.folder / "tiny.txt"))
+    (tmp_path / "c.tsv").write_text(
+        "user\tprotocol\ttarget\tnegatives\n" + "".join(
+            "%d\tpaper\t%d\t%d\n" % (user, items[-1], items[0])
+            for user, items in sequences.items()
+            if user > 4 and items[0] != items[-1]))
+    assert_refused(dataset, tmp_path, "c.tsv", "4 of %d test users" % USERS,
+                   candidates_file=str(tmp_path / "c.tsv"),
+                   protocols=["paper", "full"])
+
+
+def test_a_new_candidates_file_in_no_folder(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "--candidates_file", "nowhere",
+                   candidates_file=str(tmp_path / "nowhere" / "c.tsv"))
+
+
+def test_more_samples_than_items(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "--num_sampled=143", num_sampled=143)
+
+
+def test_evaluation_without_a_checkpoint(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "no checkpoint in", "--do_train",
+                   do_train=False)
+
+
+def test_an_init_checkpoint_that_is_not_there(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "nowhere", "not a readable checkpoint",
+                   init_checkpoint=tmp_path / "nowhere")
+
+
+def test_a_checkpoint_of_another_size(dataset, trained, tmp_path):
+    assert_refused(
+        dataset, tmp_path, "intermediate", "[12, 17]", "[12, 18]",
+        init_checkpoint=trained[0] / "run" / "model.ckpt-5",
+        bert_config_file=config_with(tmp_path, intermediate_size=18))
+
+
+@pytest.mark.parametrize("form", ["self", "cross_gram"])
+def test_a_checkpoint_of_another_attention_form(dataset, trained, tmp_path,
+                                                form):
+    assert_refused(dataset, tmp_path, "checkpoint", "does not fit",
+                   init_checkpoint=trained[0] / "run" / "model.ckpt-5",
+                   attention_form=form)
+
+
+def test_an_argument_that_is_no_flag():
+    status, _, errors = command("run.py", "--bert_config_file=x",
+                                "--checkpointDir=y", "do_train")
+    assert status == 1 and "'do_train'" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("flag", ["--batch_size=0",
+                                  "--attention_form=crossed"])
+def test_a_flag_outside_its_range_is_named(flag):
+    status, _, errors = command("run.py", "--bert_config_file=x",
+                                "--checkpointDir=y", flag)
+    assert status == 1 and flag.split("=")[0].strip("-") in errors
+    assert "Traceback" not in errors
+
+
+def test_too_small_a_catalogue_names_the_remedy(tmp_path):
+    conftest.write_interactions(tmp_path / "tiny.txt", users=9, items=90)
+    assert conftest.generate(tmp_path)[0] == 0
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    small = conftest.Dataset(tmp_path, str(tmp_path / "tiny-x"),
+                             str(tmp_path / "config.json"))
+    flags = dict(do_train=True, do_eval=True, num_train_steps=1)
+    status, _, errors = command("run.py", *run_flags(small, tmp_path, **flags))
+    assert status == 1 and "Traceback" not in errors
+    assert "catalogue is too small" in errors.splitlines()[-1]
+    status, output, errors = command("run.py", *run_flags(
+        small, tmp_path, protocols="full", **flags))
+    assert status == 0, errors
+    assert output.splitlines()[1].startswith("full")

@@ -1,0 +1,168 @@
+"""Training with validation: the best checkpoint, resuming, the record."""
+
+import collections
+import hashlib
+import json
+import os
+import re
+import shutil
+
+import pytest
+import tensorflow.compat.v1 as tf
+
+import evaluation
+import modeling
+from conftest import (
+    command, results_of, run_flags, scalars_of, selecting, users_of)
+from data.sequences import read_sequences
+from experiment import training
+
+
+# --- validation, selection and the run record --------------------------------
+
+def evaluations_of(folder):
+    with open(str(folder / "run" / "best" / "selection.json")) as stream:
+        return json.load(stream)
+
+
+def test_validations_are_logged_and_drawn_every_so_many_steps(selected):
+    folder, _, errors = selected
+    found = evaluations_of(folder)
+    assert [step for step, _ in found["evaluations"]] == [2, 4, 5]
+    lines = [line for line in errors.splitlines() if "validation at" in line]
+    curves = scalars_of(folder / "run" / "eval_valid")
+    assert sorted(curves) == sorted(
+        "paper/" + name for name in evaluation.METRICS)
+    for line, (step, value) in zip(lines, found["evaluations"]):
+        assert "step %d: paper/ap %.4f, " % (step, value) in line
+        assert curves["paper/ap"][step] == pytest.approx(value)
+    assert len(lines) == 3 and "the best so far" in lines[0]
+
+
+def test_the_best_checkpoint_is_evaluated(selected):
+    folder, _, errors = selected
+    best = max(evaluations_of(folder)["evaluations"],
+               key=lambda pair: (pair[1], -pair[0]))[0]
+    assert evaluations_of(folder)["best_step"] == best
+    name = os.path.join("run", "best", "model.ckpt-%d" % best)
+    assert re.search("evaluating .*%s$" % re.escape(name), errors, re.M)
+    assert results_of(folder)[1]["global_step"] == str(best)
+    for variable, _ in tf.train.list_variables(str(folder / name)):
+        assert (tf.train.load_variable(str(folder / name), variable)
+                == tf.train.load_variable(
+                    str(folder / "run" / ("model.ckpt-%d" % best)),
+                    variable)).all()
+
+
+def test_a_validation_value_is_that_of_the_evaluation_alone(held_out, selected,
+                                                            tmp_path):
+    """The validation file evaluated as if it were the test file."""
+    folder, _, _ = selected
+    status, _, errors = command("run.py", *run_flags(
+        held_out, tmp_path, do_eval=True, ignore_checksums=True,
+        test_input_file=held_out.prefix + ".valid.tfrecord", protocols="paper",
+        init_checkpoint=folder / "run" / "model.ckpt-4"))
+    assert status == 0, errors
+    assert float(results_of(tmp_path)[1]["paper/ap"]) == \
+        evaluations_of(folder)["evaluations"][1][1]
+
+
+def test_results_and_counts_know_that_validation_was_held_out(held_out,
+                                                              selected):
+    assert results_of(selected[0])[1]["validation"] == "held out"
+    sequences = read_sequences(str(held_out.folder / "tiny.txt"))
+    counts = collections.Counter(
+        item for items in sequences.values() for item in items[:-2].tolist())
+    users = users_of(selected[0])
+    assert users["target_count"].tolist() == [
+        counts[item] for item in users["item"].tolist()]
+
+
+def test_the_spread_over_seeds_is_printed_and_written(selected):
+    folder, output, _ = selected
+    values = results_of(folder)[1]
+    for protocol in evaluation.PROTOCOLS:
+        for name in evaluation.METRICS:
+            key = "%s/%s" % (protocol, name)
+            assert (key + "/mean" in values) == (protocol != "full")
+            assert (key + "/std" in values) == (protocol != "full")
+    means = [line.split() for line in output.splitlines()
+             if "mean, 2 seeds" in line]
+    assert [line[0] for line in means] == ["seed", "paper", "uniform"]
+    assert means[1][-1] == "%.4f" % float(values["paper/ap/mean"])
+
+
+def test_training_is_the_same_to_the_last_bit_with_and_without_validation(
+        held_out, selected, tmp_path):
+    """And so is one training like another: weights, moments, loss curve."""
+    status, _, errors = command("run.py", *run_flags(
+        held_out, tmp_path, do_train=True, bucket_by_length=True))
+    assert status == 0, errors
+    with_it, without = [str(folder / "run" / "model.ckpt-5")
+                        for folder in (selected[0], tmp_path)]
+    variables = [name for name, _ in tf.train.list_variables(without)]
+    assert "cls/predictions/output_bias/adam_v" in variables
+    for name in variables:
+        assert (tf.train.load_variable(with_it, name)
+                == tf.train.load_variable(without, name)).all(), name
+    losses = [scalars_of(folder / "run")["loss"]
+              for folder in (selected[0], tmp_path)]
+    assert losses[0] == losses[1]
+    assert not (tmp_path / "run" / "best").exists()
+
+
+def test_a_resumed_training_knows_its_validations_and_stops_early(
+        held_out, selected, tmp_path):
+    """As if it had been killed in the validation at step 5, with a best value
+    that nothing beats and a patience of 3."""
+    shutil.copytree(str(selected[0] / "run"), str(tmp_path / "run"))
+    found = evaluations_of(tmp_path)
+    found["evaluations"] = [[2, 2.0], [4, 0.1]]
+    (tmp_path / "run" / "best" / "selection.json").write_text(
+        json.dumps(found))
+    flags = selecting(held_out, tmp_path, num_train_steps=50, do_eval=False,
+                      early_stopping_patience=3, eval_every_steps=1)
+    status, _, errors = command("run.py", *flags)
+    assert status == 0, errors
+    assert [step for step, _ in evaluations_of(tmp_path)["evaluations"]] == [
+        2, 4, 5, 6]
+    assert evaluations_of(tmp_path)["best_step"] == 2
+    assert tf.train.latest_checkpoint(
+        str(tmp_path / "run")).endswith("model.ckpt-6")
+    status, output, errors = command("run.py", *selecting(
+        held_out, tmp_path, num_train_steps=50, early_stopping_patience=3,
+        eval_seeds=2, candidates_file=selected[0] / "candidates.tsv.gz"))
+    assert status == 0, errors
+    assert "stopped early at step 6" in errors
+    assert output == selected[1]    # the same best, ranking saved candidates
+
+
+def test_the_run_record_holds_flags_config_and_checksums(held_out, selected):
+    with open(str(selected[0] / "run" / "run_config.json")) as stream:
+        record = json.load(stream)
+    for flag in selecting(held_out, selected[0], eval_seeds=2):
+        name, value = flag.lstrip("-").split("=", 1)
+        assert str(record["flags"][name]) == value
+    assert {"xla", "init_checkpoint", "protocols"} <= set(record["flags"])
+    assert record["model_config"] == results_of(selected[0])[0]
+    assert (record["validation"], record["seed"]) == ("held out", 12345)
+    assert record["packages"]["tensorflow"] == tf.__version__
+    with open(held_out.prefix + ".vocab", "rb") as stream:
+        assert record["data_files"]["vocab_filename"] == {
+            "tiny-x.vocab": hashlib.sha256(stream.read()).hexdigest()}
+    assert sorted(record["data_files"]) == [
+        "test_input_file", "train_input_file", "user_history_filename",
+        "valid_input_file", "vocab_filename"]
+
+
+# --- memory -----------------------------------------------------------------
+
+@pytest.mark.parametrize("items, num_sampled, told", [
+    (1500000, 0, True), (1500000, 1000, False), (500000, 0, False)])
+def test_a_softmax_beyond_8_gb_is_told_up_front_with_the_remedy(
+        capsys, items, num_sampled, told):
+    config = modeling.BertConfig(items, hidden_size=64, num_attention_heads=2)
+    training._tell_memory(config, num_sampled)
+    errors = capsys.readouterr().err
+    assert ("--num_sampled" in errors) == told
+    assert ("1500000 ids takes about 8 GB" in errors) == told
