@@ -9,6 +9,10 @@ import util
 
 util.quiet_tensorflow()
 import input_pipeline  # noqa: E402
+from data import randomness  # noqa: E402
+
+_PLACE = np.uint64(2 ** 20 - 1)  # the bits of a draw that hold its position
+_ORDER = 4                       # names the streams of the shuffle
 
 Options = collections.namedtuple(
     "Options", "max_seq_length max_predictions_per_seq mask_prob dupe_factor "
@@ -55,33 +59,91 @@ def window_starts(length, max_seq_length, step):
 
 # --- masking ----------------------------------------------------------------
 
-def mask_window(window, rng, mask_id, item_count, options):
-    """Masks one window as BERT4Rec's cloze task does (Sun et al., section 3.5).
+def masked_counts(lengths, options):
+    """k = min(M, max(1, round(n * masked_lm_prob))) of windows of n items.
 
     Args:
-        window: int array [n], ids, n <= L.
-        rng: np.random.RandomState.
+        lengths: list of int.
+        options: Options.
+
+    Returns:
+        int array; halves are rounded to the even number.
+    """
+    return np.minimum(options.max_predictions_per_seq, np.maximum(
+        1, np.round(np.multiply(lengths, options.masked_lm_prob)))).astype(int)
+
+
+def choose_positions(streams, lengths, counts):
+    """Positions of windows, drawn without replacement, all equally likely.
+
+    Those of the `counts` smallest draws: position i has draw i of its
+    window's stream, in whose place the lowest bits hold i, so that no two
+    are equal.
+
+    Args:
+        streams: uint64 array [windows], keys.
+        lengths, counts: int arrays [windows], counts <= lengths.
+
+    Returns:
+        list of int arrays, each ascending.
+    """
+    places = np.arange(max(lengths), dtype=np.uint64)
+    values = randomness.draws(streams[:, np.newaxis], places)
+    values = (values & ~_PLACE) | places
+    values[places >= lengths[:, np.newaxis]] = ~np.uint64(0)
+    values.sort(axis=1)
+    chosen = (values[:, :max(counts)] & _PLACE).astype(np.int64)
+    return [np.sort(row[:count])
+            for row, count in zip(chosen, counts.tolist())]
+
+
+def mask_windows(windows, starts, users, copies, mask_id, item_count, options):
+    """Masks windows as BERT4Rec's cloze task does (Sun et al., section 3.5).
+
+    A masking is a function of (random_seed, user, start, copy) and of the
+    window: who else is masked, and where, changes nothing.
+
+    Args:
+        windows: list of int arrays, ids, each of n <= L items.
+        starts: list of int, where each window starts in its user's sequence.
+        users: list of int.
+        copies: list of int, which of its window's maskings each one is.
         mask_id: int, the id of [MASK].
         item_count: int; the items have the ids 1 .. item_count.
         options: Options.
 
     Returns:
-        (input ids [n], masked positions [k] ascending, the k ids that were
-        there): int arrays, with k = min(M, max(1, round(n * masked_lm_prob))).
+        list of (input ids [n], masked positions [k] ascending, the k ids that
+        were there): int arrays, k as `masked_counts` says.
     """
-    count = min(options.max_predictions_per_seq,
-                max(1, int(round(len(window) * options.masked_lm_prob))))
-    positions = np.sort(rng.permutation(len(window))[:count])
-    labels = window[positions]
-    masked = np.full(count, mask_id, window.dtype)
-    if options.mask_prob < 1.0:
-        choice = rng.random_sample((2, count))
-        other = np.where(choice[1] < 0.5, labels,
-                         rng.randint(1, item_count + 1, count))
-        masked = np.where(choice[0] < options.mask_prob, masked, other)
-    input_ids = window.copy()
-    input_ids[positions] = masked
-    return input_ids, positions, labels
+    streams = randomness.keys(options.random_seed, users, starts, copies)
+    lengths = np.array([len(window) for window in windows])
+    counts = masked_counts(lengths, options)
+    positions = choose_positions(streams, lengths, counts)
+    labels = [window[places] for window, places in zip(windows, positions)]
+    put = np.split(_replace(
+        np.concatenate(labels), np.concatenate(positions),
+        np.repeat(streams, counts), mask_id, item_count, options.mask_prob),
+        np.cumsum(counts)[:-1])
+    masked = []
+    for window, places, items, own in zip(windows, positions, labels, put):
+        input_ids = window.copy()
+        input_ids[places] = own
+        masked.append((input_ids, places, items))
+    return masked
+
+
+def _replace(labels, positions, streams, mask_id, item_count, mask_prob):
+    """What stands at masked positions: [MASK] with `mask_prob`, else the item
+    itself or a random one, half and half; int array like `labels`."""
+    if mask_prob == 1.0:
+        return np.full_like(labels, mask_id)
+    masks, stays, item = [
+        randomness.uniforms(randomness.draws(
+            randomness.keys(streams, purpose), positions))
+        for purpose in (1, 2, 3)]
+    other = np.where(stays < 0.5, labels, 1 + (item * item_count).astype(int))
+    return np.where(masks < mask_prob, mask_id, other)
 
 
 def mask_last(window, mask_id):
@@ -96,11 +158,10 @@ def mask_last(window, mask_id):
 class TrainingInstances(object):
     """Every training instance of a dataset in shuffled order, made on demand.
 
-    Instances are numbered: below dupe_factor * W a number is a (duplicate,
-    window) pair, the rest are the windows with only their last item masked.
-    A seeded permutation of the numbers is cut into chunks, and each chunk has
-    a generator of its own, seeded by (random_seed, chunk). So any process can
-    make any chunk, and nothing is held but the ids and the permutation.
+    Of each window there is copy 0, with only its last item masked, and the
+    copies 1 .. dupe_factor with random masks. Their order is that of a hash
+    of (random_seed, user, start of the window, copy). So any process can make
+    any part, and nothing is held but the ids and the order.
 
     Attributes:
         windows: int64 array [W, 3] of (user, start in `ids`, items).
@@ -108,7 +169,7 @@ class TrainingInstances(object):
         chunks: int.
     """
 
-    CHUNK = 512  # instances that share a generator, a worker's task
+    CHUNK = 512  # instances that are made together, a worker's task
 
     def __init__(self, sequences, mask_id, item_count, options):
         """sequences: dict, user -> int array of ids; Options as the flags say."""
@@ -116,30 +177,56 @@ class TrainingInstances(object):
         self._mask_id, self._item_count = mask_id, item_count
         self._options = options
         length = options.max_seq_length
+        if length > _PLACE:
+            raise ValueError("max_seq_length %d: give at most %d"
+                             % (length, _PLACE))
         step = window_step(length, options.prop_sliding_window)
-        windows, offset = [], 0
+        windows, starts, offset = [], [], 0
         for user, ids in sequences.items():
+            own = window_starts(len(ids), length, step)
+            starts += own
             windows += [(user, offset + start, min(length, len(ids) - start))
-                        for start in window_starts(len(ids), length, step)]
+                        for start in own]
             offset += len(ids)
         self.windows = np.array(windows, np.int64)
-        self._with_last = np.flatnonzero(self.windows[:, 2] >= 2)
-        self.one_item_windows = len(self.windows) - len(self._with_last)
-        self._masked = options.dupe_factor * len(self.windows)
-        count = self._masked + len(self._with_last)
-        self._order = np.random.RandomState(options.random_seed).permutation(
-            np.arange(count, dtype=np.int32 if count < 2 ** 31 else np.int64))
-        self.chunks = -(-count // self.CHUNK)
+        self._starts = np.array(starts, np.int32)
+        self.one_item_windows = int((self.windows[:, 2] < 2).sum())
+        self._copies = options.dupe_factor + 1
+        self._order = self._shuffle()
+        self.chunks = -(-len(self._order) // self.CHUNK)
 
     def __len__(self):
         return len(self._order)
 
+    def _shuffle(self):
+        """The numbers of the instances, window * copies + copy, in order."""
+        count = len(self.windows) * self._copies
+        numbers = np.arange(
+            count, dtype=np.int32 if count < 2 ** 31 else np.int64)
+        numbers = numbers.reshape(-1, self._copies)
+        # A window of one item has no copy 0: copy 1 masks its last item too.
+        exists = np.ones(numbers.shape, bool)
+        exists[self.windows[:, 2] < 2, 0] = False
+        hashes = randomness.keys(
+            self._options.random_seed, self.windows[:, :1],
+            self._starts[:, np.newaxis], np.arange(self._copies), _ORDER)
+        # A stable sort: of equal hashes the lower number is first.
+        return numbers[exists][np.argsort(hashes[exists], kind="mergesort")]
+
     def serialize(self, chunk):
         """The instances of one chunk, 0 <= chunk < chunks: list of bytes."""
-        rng = np.random.RandomState((self._options.random_seed, chunk))
-        return [self._serialize_one(number, rng) for number in
-                self._order[
-                    chunk * self.CHUNK:(chunk + 1) * self.CHUNK].tolist()]
+        numbers = self._order[chunk * self.CHUNK:(chunk + 1) * self.CHUNK]
+        rows, copies = np.divmod(numbers, self._copies)
+        users, offsets, lengths = self.windows[rows].T
+        windows = [self._ids[offset:offset + length] for offset, length in
+                   zip(offsets.tolist(), lengths.tolist())]
+        masked = mask_windows(
+            windows, self._starts[rows], users, copies, self._mask_id,
+            self._item_count, self._options)
+        return [_serialize(user, mask_last(window, self._mask_id)
+                           if copy == 0 else own, self._options)
+                for user, window, copy, own in zip(
+                    users.tolist(), windows, copies.tolist(), masked)]
 
     def shard(self, index, num_shards):
         """The chunks of one of `num_shards` parts of nearly equal size: range.
@@ -149,19 +236,6 @@ class TrainingInstances(object):
         """
         return range(index * self.chunks // num_shards,
                      (index + 1) * self.chunks // num_shards)
-
-    def _serialize_one(self, number, rng):
-        is_last = number >= self._masked
-        index = (self._with_last[number - self._masked] if is_last
-                 else number % len(self.windows))
-        user, start, length = self.windows[index].tolist()
-        window = self._ids[start:start + length]
-        if is_last:
-            masked = mask_last(window, self._mask_id)
-        else:
-            masked = mask_window(window, rng, self._mask_id, self._item_count,
-                                 self._options)
-        return _serialize(user, masked, self._options)
 
 
 def _serialize(user, masked, options):
