@@ -83,6 +83,13 @@ def define_flags():
                       "Let a GPU compute in float16 where that is safe.")
     flags.DEFINE_enum("attention_form", None, modeling.ATTENTION_FORMS,
                       "Overrides the model config's.")
+    for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        flags.DEFINE_float(key, None, "Overrides the model config's.",
+                           lower_bound=0.0, upper_bound=0.999)
+    flags.DEFINE_enum("output_bias", "zeros", ["zeros", "log_popularity"],
+                      "Where a new output bias starts; at the log popularity "
+                      "of the training items, training begins where it else "
+                      "arrives after hundreds of steps.")
     flags.DEFINE_list("protocols", list(evaluation.PROTOCOLS),
                       "Evaluation protocols, comma-separated.")
     flags.DEFINE_integer("eval_seeds", 1,

@@ -18,6 +18,25 @@ def training_part(history, held_out):
     return history[:-2] if held_out else history[:-1]
 
 
+def log_popularity(user_history, held_out, vocab_size):
+    """The log of each id's share of the training interactions.
+
+    Every id counts once more than it occurs, so that none has the share 0.
+
+    Args:
+        user_history: dict, "user_<u>" -> [ids of the whole sequence].
+        held_out: bool, see `training_part`.
+        vocab_size: int, V.
+
+    Returns:
+        float64 array [V].
+    """
+    counts = 1.0 + np.bincount(np.concatenate(
+        [training_part(lists[0], held_out)
+         for lists in user_history.values()]), minlength=vocab_size)
+    return np.log(counts / counts.sum())
+
+
 def popularity_scores(counts):
     """Scores that rank items by their counts.
 

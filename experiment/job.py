@@ -14,6 +14,10 @@ from experiment.checkpoints import find_checkpoint  # noqa: E402
 
 INSPECTED = 2000          # training records looked at for validation items
 
+# Keys of the model config that a flag of the same name overrides.
+OVERRIDES = ("attention_form", "hidden_dropout_prob",
+             "attention_probs_dropout_prob")
+
 # What the checks found out; everything below `main` reads this, not flags.
 Job = collections.namedtuple(
     "Job", "config model_dir files words user_history checkpoint chosen "
@@ -53,8 +57,9 @@ def load_config(args, words):
         raise ValueError("--bert_config_file: no file %s; the models are in "
                          "bert_train/" % path)
     config = modeling.BertConfig.from_json_file(path)
-    if args.attention_form:
-        config.attention_form = args.attention_form
+    for key in OVERRIDES:
+        if getattr(args, key) is not None:
+            setattr(config, key, getattr(args, key))
     if words is None and config.vocab_size is None:
         raise ValueError("%s has no vocab_size; pass --vocab_filename or write "
                          "the number there" % path)
@@ -187,6 +192,9 @@ def check_job(args):
     if "user_history_filename" in files:
         user_history = util.load_pickle(files["user_history_filename"][0],
                                         "dict")
+    if args.output_bias == "log_popularity" and user_history is None:
+        raise ValueError("--output_bias=log_popularity counts what training "
+                         "sees; pass --user_history_filename, the .his file")
     if args.num_sampled >= config.vocab_size - 1:
         raise ValueError("--num_sampled=%d is not below the %d items and "
                          "special tokens; lower it, or 0 for all of them"

@@ -1,5 +1,6 @@
 """The graph of a job: the Estimator's model function and its inputs."""
 
+import evaluation
 import util
 
 util.quiet_tensorflow()
@@ -8,6 +9,7 @@ import tensorflow.compat.v1 as tf  # noqa: E402
 import input_pipeline  # noqa: E402
 import modeling  # noqa: E402
 import optimization  # noqa: E402
+from experiment import record  # noqa: E402
 from model import masked_item  # noqa: E402
 
 SUMMARY_STEPS = 100
@@ -15,12 +17,13 @@ LENGTH_GROUPS = 4      # a batch is encoded in
 RANKED = "ranked"      # collection: users, input ids, targets, scores
 
 
-def build_model_fn(config, args):
+def build_model_fn(config, args, output_bias=None):
     """The Estimator's model function, for TRAIN and EVAL.
 
     Args:
         config: modeling.BertConfig.
         args: the flags.
+        output_bias: float array [V], where a new output bias starts, or None.
     """
     def model_fn(features, labels, mode):
         del labels  # they are among the features
@@ -35,8 +38,10 @@ def build_model_fn(config, args):
         head = (config,) + modeling.encode_masked_rows(
             config, is_training, features, groups)
         if is_training:
-            loss = (masked_item.sampled_item_loss(*head, args.num_sampled)
-                    if args.num_sampled else masked_item.chunked_item_loss(*head))
+            loss = (masked_item.sampled_item_loss(
+                *head, num_sampled=args.num_sampled, output_bias=output_bias)
+                    if args.num_sampled else masked_item.chunked_item_loss(
+                        *head, output_bias=output_bias))
             if args.init_checkpoint:
                 _init_from_checkpoint(args.init_checkpoint)
             train_op, rate = optimization.create_train_op(
@@ -79,11 +84,25 @@ def make_estimator(job):
         tf.__version__, "%d GPU(s)" % len(gpus) if gpus
         else "the CPU (no usable GPU found)"))
     return tf.estimator.Estimator(
-        build_model_fn(job.config, job.args), config=tf.estimator.RunConfig(
+        build_model_fn(job.config, job.args, first_output_bias(job)),
+        config=tf.estimator.RunConfig(
             model_dir=job.model_dir, tf_random_seed=job.args.random_seed,
             save_summary_steps=SUMMARY_STEPS,
             session_config=session_config(job.args),
             save_checkpoints_steps=job.args.save_checkpoints_steps))
+
+
+def first_output_bias(job):
+    """float array [V], where the flags let a new output bias start, or None.
+
+    At the log popularity the untrained model is the popularity ranking, which
+    training from 0 takes hundreds of steps to reach.
+    """
+    if job.args.output_bias == "zeros" or not job.args.do_train:
+        return None
+    return evaluation.log_popularity(
+        job.user_history, job.validation == record.HELD_OUT,
+        job.config.vocab_size)
 
 
 def gpu_names():

@@ -11,15 +11,20 @@ CHUNK_SCORES = 2 ** 22  # scores that the training loss holds at a time: 16 MiB
 MIN_CHUNK = 256         # positions at a time, however large the vocabulary
 
 
-def _transform(config, hidden):
-    """The head's dense layer, and its output bias: [K, H], [V]."""
+def _transform(config, hidden, output_bias=None):
+    """The head's dense layer, and its output bias: [K, H], [V].
+
+    The bias starts at the values `output_bias`, float array [V], or at 0.
+    """
     with tf.variable_scope("cls/predictions"):
         with tf.variable_scope("transform"):
             hidden, = dense(hidden, ["dense"], config.hidden_size,
                              config.initializer_range)
             hidden = layer_norm(ACTIVATIONS[config.hidden_act](hidden))
-        bias = tf.get_variable("output_bias", [config.vocab_size],
-                               initializer=tf.zeros_initializer())
+        bias = tf.get_variable(
+            "output_bias", [config.vocab_size],
+            initializer=tf.zeros_initializer() if output_bias is None
+            else tf.constant_initializer(output_bias))
     return hidden, bias
 
 
@@ -62,20 +67,23 @@ def masked_item_loss(config, rows, embedding_table, label_ids, label_weights):
     return _weighted_mean(losses, weights), losses, logits, labels, weights
 
 
-def chunked_item_loss(config, rows, embedding_table, label_ids, label_weights):
+def chunked_item_loss(config, rows, embedding_table, label_ids, label_weights,
+                      output_bias=None):
     """`masked_item_loss` for training: [K, V] never exists as a whole.
 
     Some hundred positions at a time are scored and their part of the loss
     and of its gradient added up, so memory does not grow with K * V, and the
     scores stay in the processor's cache. The result is the same.
 
-    Args: as `masked_item_loss`.
+    Args:
+        output_bias: float array [V], the first values of the bias; None: 0.
+        The rest as `masked_item_loss`.
 
     Returns:
         loss, float32 scalar; it can be differentiated once.
     """
     hidden, labels, weights = _real_positions(rows, label_ids, label_weights)
-    hidden, bias = _transform(config, hidden)
+    hidden, bias = _transform(config, hidden, output_bias)
     # The bias rides in the product, as a column that meets a 1: adding it to
     # the scores, and its gradient, would each be a pass over memory.
     hidden = tf.concat([hidden, tf.ones_like(hidden[:, :1])], axis=1)
@@ -150,7 +158,7 @@ def full_softmax_bytes(config):
 
 
 def sampled_item_loss(config, rows, embedding_table, label_ids, label_weights,
-                      num_sampled):
+                      num_sampled, output_bias=None):
     """The masked-item loss over a sample of the vocabulary, for training.
 
     The softmax runs over the label and `num_sampled` ids, drawn once a batch
@@ -160,13 +168,14 @@ def sampled_item_loss(config, rows, embedding_table, label_ids, label_weights,
     et al., ACL 2015, section 3), and a label drawn by accident is no negative.
 
     Args:
-        num_sampled: int, at most V - 1; the rest as `masked_item_loss`.
+        num_sampled: int, at most V - 1.
+        output_bias: as `chunked_item_loss`; the rest as `masked_item_loss`.
 
     Returns:
         loss, float32 scalar.
     """
     hidden, labels, weights = _real_positions(rows, label_ids, label_weights)
-    hidden, bias = _transform(config, hidden)
+    hidden, bias = _transform(config, hidden, output_bias)
     labels = tf.cast(labels[:, tf.newaxis], tf.int64)           # [K, 1]
     # The sampler counts from 0, which is padding and never drawn here.
     ids, label_counts, id_counts = tf.random.log_uniform_candidate_sampler(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from evaluation.baselines import (
     Baselines, ItemTransitions, last_visible_items, popularity_scores,
-    training_part)
+    training_part, log_popularity)
 from ranking_data import plain_settings
 
 
@@ -97,3 +97,14 @@ def test_the_last_visible_item_comes_before_the_mask():
     inputs = np.array([[4, 5, 99, 0], [4, 5, 6, 99], [99, 0, 0, 0],
                        [7, 99, 0, 0], [0, 0, 0, 0]])
     assert last_visible_items(inputs).tolist() == [5, 6, 0, 7, 0]
+
+
+@pytest.mark.parametrize("held_out, counts", [
+    (False, [1, 2, 4, 1, 2, 1]), (True, [1, 2, 3, 1, 2, 1])])
+def test_log_popularity_counts_training_items_and_each_id_once_more(
+        held_out, counts):
+    # Of the first user training sees 1 2 2 or 1 2; of the second, who is too
+    # short for a test item, everything.
+    history = {"user_7": [[1, 2, 2, 3]], "user_8": [[2, 4]]}
+    assert np.exp(log_popularity(history, held_out, 6)) == pytest.approx(
+        np.array(counts) / float(sum(counts)))

@@ -24,6 +24,8 @@ def arguments(dataset, folder, **changes):
     """The flags of run.py as main() hands them to the checks."""
     values = dict(
         do_train=True, do_eval=True, init_checkpoint=None, attention_form=None,
+        hidden_dropout_prob=None, attention_probs_dropout_prob=None,
+        output_bias="zeros",
         protocols=list(evaluation.PROTOCOLS), num_sampled=0,
         valid_input_file=None, eval_every_steps=0, early_stopping_patience=0,
         selection_metric="paper/ndcg@10", candidates_file=None,
@@ -244,3 +246,19 @@ def test_too_small_a_catalogue_names_the_remedy(tmp_path):
         small, tmp_path, protocols="full", **flags))
     assert status == 0, errors
     assert output.splitlines()[1].startswith("full")
+
+
+def test_dropout_flags_override_the_model_config(dataset, tmp_path):
+    config = check_job(arguments(
+        dataset, tmp_path, hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.25)).config
+    assert config.hidden_dropout_prob == 0.0
+    assert config.attention_probs_dropout_prob == 0.25
+    config = check_job(arguments(dataset, tmp_path)).config
+    assert config.hidden_dropout_prob == CONFIG["hidden_dropout_prob"]
+
+
+def test_a_popularity_bias_without_a_history(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "--output_bias", "--user_history_filename",
+                   output_bias="log_popularity", do_eval=False,
+                   user_history_filename="")

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
@@ -16,6 +17,7 @@ from conftest import (
     command, results_of, run_flags, scalars_of, selecting, users_of)
 from data.sequences import read_sequences
 from experiment import training
+from util import load_pickle
 
 
 # --- validation, selection and the run record --------------------------------
@@ -153,6 +155,23 @@ def test_the_run_record_holds_flags_config_and_checksums(held_out, selected):
     assert sorted(record["data_files"]) == [
         "test_input_file", "train_input_file", "user_history_filename",
         "valid_input_file", "vocab_filename"]
+
+
+def test_an_output_bias_may_start_at_the_log_popularity_of_training(
+        held_out, tmp_path):
+    status, _, errors = command("run.py", *run_flags(
+        held_out, tmp_path, do_train=True, num_train_steps=1,
+        output_bias="log_popularity"))
+    assert status == 0, errors
+    bias = tf.train.load_variable(str(tmp_path / "run" / "model.ckpt-0"),
+                                  "cls/predictions/output_bias")
+    words = load_pickle(held_out.prefix + ".vocab", "FreqVocab")
+    counts = np.ones(words.get_vocab_size())
+    for items in read_sequences(str(held_out.folder / "tiny.txt")).values():
+        for item in items[:-2]:                # neither test nor validation
+            counts[words.token_to_ids["item_%d" % item]] += 1
+    assert counts.max() > 3
+    np.testing.assert_allclose(bias, np.log(counts / counts.sum()), rtol=1e-6)
 
 
 # --- memory -----------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The masked-item losses by hand and against the NumPy oracle."""
 
 import numpy as np
+import pytest
 import tensorflow.compat.v1 as tf
 
 from model import masked_item
@@ -65,6 +66,31 @@ def test_a_batch_of_padded_slots_has_loss_and_gradient_0():
     loss, gradient = loss_of_bias([[3, 0]], [[0, 0]])
     assert loss == 0.0
     np.testing.assert_array_equal(gradient, np.zeros(4))
+
+
+def first_values_of_bias(loss_function, **options):
+    config, batch = make_config(), Batch(batch=3)
+    with tf.Graph().as_default(), tf.Session() as session:
+        loss_function(
+            config, tf.zeros([3, M, H]), tf.zeros([V, H]),
+            tf.constant(batch.label_ids, tf.int32),
+            tf.constant(batch.weights), **options)
+        session.run(tf.global_variables_initializer())
+        bias, = [v for v in tf.global_variables()
+                 if v.op.name == "cls/predictions/output_bias"]
+        return session.run(bias)
+
+
+@pytest.mark.parametrize("loss_function, options", [
+    (masked_item.chunked_item_loss, {}),
+    (masked_item.sampled_item_loss, {"num_sampled": 5})],
+    ids=["chunked", "sampled"])
+def test_the_output_bias_starts_at_0_or_where_it_is_told(loss_function,
+                                                         options):
+    close(first_values_of_bias(loss_function, **options), np.zeros(V), 0)
+    values = np.linspace(-9.0, -1.0, V)
+    close(first_values_of_bias(loss_function, output_bias=values, **options),
+          values)
 
 
 # --- the sampled loss -------------------------------------------------------
