@@ -92,6 +92,9 @@ def define_flags():
                       "arrives after hundreds of steps.")
     flags.DEFINE_list("protocols", list(evaluation.PROTOCOLS),
                       "Evaluation protocols, comma-separated.")
+    flags.DEFINE_bool("full_table", False,
+                      "Print every metric of model and baselines; else NDCG@10 "
+                      "and HR@10. eval_results.txt holds all of them anyway.")
     flags.DEFINE_integer("eval_seeds", 1,
                          "Seeds of the sampled candidates: the published one "
                          "gives the results; with more, mean and standard "

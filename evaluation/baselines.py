@@ -125,14 +125,15 @@ class Baselines(object):
         the order of popularity, where the target's place is known.
 
         Args:
-            previous, targets: int arrays [B]. histories: list of B int
-            arrays of distinct ids.
+            previous, targets: int arrays [B].
+            histories: list of B int arrays of distinct ids, the target among
+                them.
         """
         excluded = np.zeros(len(self.counts), bool)
         ranks = []
         for last, target, history in zip(previous.tolist(), targets.tolist(),
                                          histories):
-            excluded[history] = excluded[target] = True
+            excluded[history] = True
             items, counts = self._transitions.followers(last)
             own = self._join(counts[items == target].sum(), target)
             others = ~excluded[items]
@@ -145,7 +146,7 @@ class Baselines(object):
                     self._popularity[np.flatnonzero(excluded)] > own)
                 excluded[items] = False
             ranks.append(rank)
-            excluded[history] = excluded[target] = False
+            excluded[history] = False
         return np.array(ranks)
 
 

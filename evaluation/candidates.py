@@ -129,7 +129,8 @@ class HistorySampler(object):
         """The target and NEGATIVES others that are not in the history.
 
         Args:
-            user: int. target: int, an id. history: int array of distinct ids.
+            user: int. target: int, an id.
+            history: int array of distinct ids, the target among them.
 
         Returns:
             int array [1 + NEGATIVES], ids, the target first.
@@ -138,7 +139,7 @@ class HistorySampler(object):
             RankingError: the catalogue has too few items outside the history.
         """
         allowed = np.ones(len(self._p) + 1, bool)
-        allowed[history] = allowed[target] = allowed[0] = False
+        allowed[history] = allowed[0] = False
         _check_catalogue(user, self._protocol, np.count_nonzero(allowed))
         rng = self._rng
         rng.seed((self._seed, user & 0xffffffff, user >> 32))
@@ -159,6 +160,32 @@ class HistorySampler(object):
             negatives = np.concatenate([negatives, rng.choice(
                 rest, missing, replace=False, p=p / p.sum())])
         return np.concatenate([[target], negatives])
+
+
+def check_catalogue(item_count, user_history, protocols, max_seq_length,
+                    left_out=0):
+    """Refuses a catalogue too small to rank in, before anything is trained.
+
+    Args:
+        item_count: int.
+        user_history: dict, "user_<u>" -> [ids of the whole sequence].
+        protocols: names in PROTOCOLS.
+        max_seq_length: int, L.
+        left_out: int, how many last items come after the one asked for: 0 for
+            test items, 1 for validation items.
+
+    Raises:
+        RankingError: what an Evaluator would raise for the first such user.
+    """
+    for name, (history,) in user_history.items():
+        if len(history) < 3 or item_count - len(history) >= NEGATIVES:
+            continue
+        window = history[:len(history) - left_out][-max_seq_length:]
+        for protocol in protocols:
+            if protocol != "full":
+                rated = window if protocol == "seed" else history
+                _check_catalogue(int(name[len("user_"):]), protocol,
+                                 item_count - len(set(rated)))
 
 
 def _check_catalogue(user, protocol, left):

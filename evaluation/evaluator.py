@@ -25,6 +25,8 @@ class Evaluator(object):
             under the sampled protocols.
         candidates: dict, protocol -> {user: int32 array, target first}; see
             __init__.
+        repeats: int, users whose target occurs in their history before. It is
+            ranked among items that do not: repeats are not asked for.
     """
 
     def __init__(self, words, user_history, protocols=PROTOCOLS,
@@ -67,7 +69,7 @@ class Evaluator(object):
         self._rankings = Baselines(
             [training_part(history, held_out) for history in histories],
             self._item_count)
-        self.users, self.targets = [], []
+        self.users, self.targets, self.repeats = [], [], 0
         self.ranks = collections.OrderedDict(
             (prefix + protocol, [])
             for prefix in ("",) + tuple(name + "/" for name in baselines)
@@ -141,12 +143,13 @@ class Evaluator(object):
     def _history_of(self, user, target):
         """int array of distinct ids, the target among them."""
         try:
-            whole = self._history["user_%d" % user][0]
+            whole = list(self._history["user_%d" % user][0])
         except KeyError:
             raise RankingError(
                 "user %d of the test file is not in the history file; pass "
                 "the .his file that was generated with it" % user)
-        return np.unique(list(whole) + [target])
+        self.repeats += whole.count(target) > 1
+        return np.unique(whole + [target])
 
     def _kept_candidates(self, protocol, users, *batch):
         """int array [B, candidates]: those kept, or drawn and then kept."""

@@ -1,7 +1,7 @@
 """What a person reads of an evaluation: the published line and a table."""
 
 from evaluation.baselines import BASELINES
-from evaluation.metrics import METRICS
+from evaluation.metrics import METRIC_LABELS, METRICS
 
 
 def published_line(metrics, users):
@@ -23,6 +23,38 @@ def _short_interval(low, high):
                     for bound in (low, high))
 
 
+def summary_table(results, protocols):
+    """A text table that fits a screen: a row per protocol, 80 columns wide.
+
+    NDCG@10 and HR@10 of the model with their intervals, and of the baselines.
+
+    Args:
+        results: dict, the `results` and `intervals` of an Evaluator with all
+            BASELINES.
+        protocols: names in PROTOCOLS.
+    """
+    metrics = ("ndcg@10", "hit@10")
+    lines = ["%-8s" % "" + "".join(" %-35s" % METRIC_LABELS[metric]
+                                   for metric in metrics),
+             "protocol" + 2 * " model 95 %      popular transitions"]
+    for protocol in protocols:
+        text = "%-8s" % protocol
+        for metric in metrics:
+            key = "%s/%s" % (protocol, metric)
+            text += " %s %s %7s %11s" % tuple(
+                [_short(results[key]), _short_interval(
+                    results[key + "/low"], results[key + "/high"])]
+                + [_short(results["%s/%s" % (name, key)])
+                   for name in BASELINES])
+        lines.append(text)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _short(value):
+    """A metric in 5 characters: .1234."""
+    return "1.000" if value >= 0.99995 else ("%.4f" % value)[1:]
+
+
 def results_table(results, protocols, seeds=1):
     """A text table: rankings in rows, metrics in columns, 95 columns wide.
 
@@ -42,7 +74,7 @@ def results_table(results, protocols, seeds=1):
     def number(key):
         return "%.4f" % results[key]
 
-    lines = [line("protocol", " ranked by", METRICS)]
+    lines = [line("protocol", " ranked by", METRIC_LABELS.values())]
     for protocol in protocols:
         for name in ("model",) + BASELINES:
             prefix = protocol if name == "model" else name + "/" + protocol

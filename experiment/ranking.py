@@ -64,7 +64,7 @@ def evaluate(estimator, job, checkpoint):
     ranking = evaluator.results()
     _write_scalars(estimator.eval_dir(), ranking, results["global_step"])
     results.update(ranking, valid_user=len(evaluator.users),
-                   validation=job.validation)
+                   validation=job.validation, repeat_targets=evaluator.repeats)
     results.update(evaluator.intervals())
     results.update(evaluator.spread())
     _write_results(job, results, evaluator)
@@ -72,7 +72,15 @@ def evaluate(estimator, job, checkpoint):
         print(evaluation.published_line(
             {name: ranking["seed/" + name] for name in evaluation.METRICS},
             len(evaluator.users)))
-    print(evaluation.results_table(results, args.protocols, args.eval_seeds))
+    if args.full_table:
+        print(evaluation.results_table(results, args.protocols,
+                                       args.eval_seeds))
+    else:
+        print(evaluation.summary_table(results, args.protocols))
+    if evaluator.repeats:
+        print("%.1f %% of the users are asked for an item that they had before; "
+              "no other such item is among its candidates"
+              % (100.0 * evaluator.repeats / len(evaluator.users)))
     sys.stdout.flush()
     return results
 

@@ -90,7 +90,7 @@ def test_full_ranks_of_baselines_equal_a_plain_count(sequences, history,
     for _ in range(2):                # nothing is left behind from a user
         assert baselines.full_ranks(
             np.array([last]), np.array([target]),
-            [np.array(sorted(history))]).tolist() == [expected]
+            [np.array(sorted(history | {target}))]).tolist() == [expected]
 
 
 def test_the_last_visible_item_comes_before_the_mask():

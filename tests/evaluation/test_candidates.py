@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.candidates import (
-    ChoiceWithoutReplacement, HistorySampler, PublishedSampler)
+    ChoiceWithoutReplacement, HistorySampler, PublishedSampler, check_catalogue)
 from evaluation.metrics import RankingError
 from ranking_data import (
     plain_settings, shuffled_catalogue, some_users, transcribed_seed_rule,
@@ -144,12 +144,6 @@ def test_negatives_are_100_distinct_items_outside_the_history(
     assert all(1 <= item <= items for item in candidates)
 
 
-def test_the_target_is_never_a_negative_even_outside_the_history():
-    sampler = HistorySampler("paper", zipf(150), 3)
-    for user in range(1, 40):
-        assert 1 not in sampler.sample(user, 1, np.array([7, 9]))[1:]
-
-
 def test_candidates_do_not_depend_on_other_users():
     history = np.array([4, 5, 6])
     alone = HistorySampler("paper", zipf(200), 3).sample(
@@ -233,3 +227,37 @@ def test_fewer_than_100_items_are_an_error_that_names_user_and_count(protocol):
     for part in ("user %d" % 2 ** 35, "99 items", "100 negatives",
                  "protocol " + protocol, "--protocols=full"):
         assert part in str(error.value)
+
+
+@plain_settings
+@given(sequence=st.lists(st.integers(1, 108), min_size=1, max_size=14),
+       items=st.integers(100, 108), length=st.integers(1, 9),
+       protocol=st.sampled_from(["seed", "paper", "uniform", "full"]),
+       left_out=st.sampled_from([0, 1]))
+def test_a_catalogue_is_refused_where_ranking_would_refuse_it(
+        sequence, items, length, protocol, left_out):
+    history = [min(item, items) for item in sequence]
+    asked = history[:len(history) - left_out]
+    item_ids, p = np.arange(1, items + 1), np.full(items, 1.0 / items)
+
+    def rank():
+        window = np.array(asked[-length:-1] + [items + 2])      # [MASK]
+        if protocol == "seed":
+            PublishedSampler(item_ids, np.ones(items)).sample(
+                4, asked[-1], window)
+        elif protocol != "full":
+            HistorySampler(protocol, p, 3).sample(
+                4, asked[-1], np.unique(history))
+
+    def refusal(function, *arguments):
+        try:
+            function(*arguments)
+        except RankingError as error:
+            return str(error)
+
+    refused = refusal(check_catalogue, items, {"user_4": [history]},
+                      [protocol], length, left_out)
+    if len(history) < 3:                          # asked for nothing
+        assert refused is None
+    else:
+        assert refused == refusal(rank)

@@ -340,3 +340,22 @@ def test_nan_scores_are_an_error_under_every_protocol(protocol):
     evaluator = Evaluator(words, history, (protocol,))
     with pytest.raises(RankingError, match="NaN"):
         evaluator.add(users, inputs, targets, scores)
+
+
+def test_a_target_that_a_history_lacks_is_no_negative_all_the_same():
+    words, history, users, inputs, targets = larger_data()
+    history = {name: [items[:-1] if name != "user_99" else items]
+               for name, (items,) in history.items()}
+    evaluator = Evaluator(words, history, candidates={})
+    evaluator.add(users, inputs, targets, scores_with(targets, 0.7))
+    for drawn in evaluator.candidates.values():
+        for user, target in zip(users.tolist(), targets.tolist()):
+            assert drawn[user][0] == target not in drawn[user][1:]
+
+
+def test_users_who_are_asked_for_an_item_again_are_counted():
+    words, history = seven_items()
+    evaluator = Evaluator(words, history, ("full",))
+    evaluator.add(np.array([3, 2]), np.array([[4, 9], [1, 9]]),
+                  np.array([4, 5]), np.zeros((2, 11)))
+    assert evaluator.repeats == 1            # 4 4, not 1 2 1 5

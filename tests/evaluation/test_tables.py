@@ -4,8 +4,11 @@ import collections
 
 import pytest
 
-from evaluation.tables import _short_interval, published_line, results_table
+from evaluation.tables import (
+    _short_interval, published_line, results_table, summary_table)
 from ranking_data import NAMES
+
+LABELS = ["NDCG@1", "HR@1", "NDCG@5", "HR@5", "NDCG@10", "HR@10", "MRR"]
 
 
 def test_the_published_line_to_the_letter():
@@ -34,7 +37,7 @@ def table_of(protocols, seeds=1):
 def test_the_table_has_two_lines_a_ranking_and_holds_every_number():
     table, values = table_of(("full", "paper"))
     lines = table.splitlines()
-    assert lines[0].split() == ["protocol", "ranked", "by"] + NAMES
+    assert lines[0].split() == ["protocol", "ranked", "by"] + LABELS
     assert [line.split()[:-7] for line in lines[1:]] == [
         row for protocol in ("full", "paper")
         for row in ([protocol, "model"], [], [protocol, "most", "popular"], [],
@@ -65,3 +68,28 @@ def test_the_table_shows_mean_and_deviation_of_several_seeds():
     (0.99951, 1.0, "1.00-1.00")])
 def test_an_interval_takes_nine_characters(low, high, text):
     assert _short_interval(low, high) == text
+
+
+def test_the_summary_fits_a_screen_and_has_a_row_per_protocol():
+    _, values = table_of(("seed", "full"))
+    values["full/hit@10"] = 1.0
+    lines = summary_table(values, ("seed", "full")).splitlines()
+    assert max(map(len, lines)) <= 80 and len(lines) == 4
+    assert lines[0].split() == ["NDCG@10", "HR@10"]
+    assert lines[1].split() == ["protocol"] + 2 * [
+        "model", "95", "%", "popular", "transitions"]
+
+    def cells(protocol, metric):
+        key = protocol + "/" + metric
+        return ["%.4f" % values[key],
+                "-".join(("%.3f" % values[key + side])[1:]
+                         for side in ("/low", "/high")),
+                "%.4f" % values["most_popular/" + key],
+                "%.4f" % values["item_transitions/" + key]]
+
+    for line, protocol in zip(lines[2:], ("seed", "full")):
+        wanted = cells(protocol, "ndcg@10") + cells(protocol, "hit@10")
+        assert line.split() == [protocol] + [
+            "1.000" if text == "1.0000" else
+            text[1:] if text.startswith("0.") else text for text in wanted]
+    assert "1.000" in lines[3]
