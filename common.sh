@@ -82,7 +82,10 @@ set_up() {
 # Generates, trains and evaluates one dataset with the variables of the caller,
 # after making data/<name>.txt where it is missing; the arguments go to run.py.
 run_dataset() {
-  local data=./data/$dataset_name$signature
+  local data=./data/$dataset_name$signature argument form=$attention_form
+  for argument in "$@"; do
+    [[ "$argument" != --attention_form=* ]] || form=${argument#*=}
+  done
   set_up
   # shellcheck disable=SC2086  # a command and its arguments
   [ -f "data/$dataset_name.txt" ] || "$PYTHON" -u $make_data
@@ -106,7 +109,8 @@ run_dataset() {
     --vocab_filename="$data.vocab" \
     --user_history_filename="$data.his" \
     --checkpointDir="$CKPT_DIR/$dataset_name" \
-    --signature="$signature-$dim" \
+    --signature="$signature-$dim$([ "$form" = cross_published ] || echo "-$form")" \
+    --attention_form="$form" \
     --do_train=True \
     --do_eval=True \
     --bert_config_file="./bert_train/bert_config_${dataset_name}_$dim.json" \
@@ -128,6 +132,8 @@ pool_size=${pool_size:-10}
 batch_size=${batch_size:-256}
 num_warmup_steps=${num_warmup_steps:-100}
 learning_rate=${learning_rate:-1e-4}
+# Another form trains in a directory of its own.
+attention_form=${attention_form:-cross_published}
 # True keeps the validation items out of training and chooses a checkpoint by
 # them.
 holdout_validation=${holdout_validation:-False}

@@ -1,6 +1,6 @@
 """Writes masked training and test instances, vocabulary and history.
 
-    python gen_data_fin.py --dataset_name=ml-1m --data_dir=./data/ ...
+    python gen_data_fin.py --dataset_name=ml-1m
 
 reads <data_dir><dataset_name>.txt and writes, all at once or not at all,
 <data_dir><dataset_name><signature>{.train.tfrecord,.test.tfrecord,.vocab,.his};
@@ -19,11 +19,12 @@ import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 
+import util  # first: it explains what is missing
+
 import numpy as np
 from absl import app
 from absl import flags
 
-import util
 import vocab
 
 util.quiet_tensorflow()
@@ -31,6 +32,7 @@ import tensorflow.compat.v1 as tf  # noqa: E402
 
 from data.instances import (  # noqa: E402
     Options, TrainingInstances, serialize_last, window_step)
+from data.known_datasets import DATASETS  # noqa: E402
 from data.sequences import data_partition  # noqa: E402
 
 PICKLE_PROTOCOL = 2       # the published files' protocol
@@ -46,14 +48,16 @@ def define_flags():
     """Defines this command's flags. Only `__main__` calls it."""
     flags.DEFINE_string("dataset_name", "ml-1m", "Reads <data_dir><dataset_name>.txt.")
     flags.DEFINE_string("data_dir", "./data/", "Folder of input and outputs.")
-    flags.DEFINE_string("signature", "default",
-                        "Put between the dataset's name and the endings.")
+    flags.DEFINE_string("signature", None,
+                        "Put between the dataset's name and the endings; "
+                        "default: the hyper-parameters, as in "
+                        "-mp1.0-sw0.5-mlp0.2-df10-mpps40-msl200.")
     flags.DEFINE_integer("max_seq_length", 200, "L, items a window holds.",
                          lower_bound=1)
-    flags.DEFINE_integer("max_predictions_per_seq", 20,
+    flags.DEFINE_integer("max_predictions_per_seq", 40,
                          "M, masked positions a window has at most.",
                          lower_bound=1)
-    flags.DEFINE_float("masked_lm_prob", 0.15,
+    flags.DEFINE_float("masked_lm_prob", 0.2,
                        "Share of a window's items that are masked.",
                        lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_float("mask_prob", 1.0,
@@ -62,7 +66,7 @@ def define_flags():
                        lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_integer("dupe_factor", 10, "Maskings of every window.",
                          lower_bound=1)
-    flags.DEFINE_float("prop_sliding_window", 0.1,
+    flags.DEFINE_float("prop_sliding_window", 0.5,
                        "Step between windows as a share of L; -1: a step of L.",
                        lower_bound=-1.0, upper_bound=1.0)
     flags.DEFINE_integer("pool_size", 10, "Worker processes.", lower_bound=1)
@@ -79,6 +83,30 @@ def define_flags():
     flags.DEFINE_integer("shard_index", None,
                          "Write this one of the shards alone, 0 to N-1; shard "
                          "0 comes with the other files.")
+
+
+def default_signature(options, holdout_validation):
+    """What tells the files of these hyper-parameters from others: str."""
+    return ("-mp{mask_prob}-sw{prop_sliding_window}-mlp{masked_lm_prob}"
+            "-df{dupe_factor}-mpps{max_predictions_per_seq}"
+            "-msl{max_seq_length}".format(**options._asdict())
+            + ("-ho" if holdout_validation else ""))
+
+
+def check_source(source):
+    """Raises ValueError where the interactions file is missing."""
+    if os.path.exists(source):
+        return
+    folder, name = os.path.split(source)
+    there = sorted(os.path.basename(path) for path in glob.glob(
+        os.path.join(glob.escape(folder), "*.txt")))
+    name = os.path.splitext(name)[0]
+    raise ValueError(
+        "no file %s (there is %s); correct --dataset_name and --data_dir, or "
+        "make it: %s" % (
+            source, ", ".join(there) or "no .txt file",
+            "python data/prepare_data.py %s" % name if name in DATASETS
+            else "python data/prepare_data.py --input=YOUR_FILE"))
 
 
 # --- processes --------------------------------------------------------------
@@ -262,6 +290,7 @@ def generate(source, target, options, pool_size, holdout_validation=False,
     started = time.time()
     window_step(options.max_seq_length, options.prop_sliding_window)
     check_shards(num_shards, shard_index)
+    check_source(source)
     if os.path.exists(target + ".valid.tfrecord") and not holdout_validation:
         raise ValueError(
             "%s.valid.tfrecord is there, and the training file would now hold "
@@ -342,9 +371,11 @@ def main(argv):
             raise ValueError("%r is not a flag; flags are written --name=value"
                              % argv[1])
         source = os.path.join(args.data_dir, args.dataset_name + ".txt")
-        target = os.path.join(args.data_dir,
-                              args.dataset_name + args.signature)
         options = Options(*[getattr(args, name) for name in Options._fields])
+        signature = args.signature
+        if signature is None:
+            signature = default_signature(options, args.holdout_validation)
+        target = os.path.join(args.data_dir, args.dataset_name + signature)
         generate(source, target, options, args.pool_size,
                  args.holdout_validation, args.num_shards, args.shard_index)
 

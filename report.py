@@ -9,11 +9,12 @@ A RUN is a model directory, checkpointDir + signature of run.py, that run.py
 import os
 import sys
 
+import util  # first: it explains what is missing
+
 from absl import app
 from absl import flags
 
 import evaluation
-import util
 
 try:
     from reporting.runs import evaluated_protocols, read_run

@@ -2,28 +2,33 @@
 
     python run.py --do_train --do_eval --bert_config_file=... \\
         --train_input_file=... --test_input_file=... --vocab_filename=... \\
-        --user_history_filename=... --checkpointDir=... --signature=...
+        --user_history_filename=... --checkpointDir=checkpoints/mine
+    python run.py --do_eval --checkpointDir=checkpoints/mine
 
-The model directory is checkpointDir + signature.
+The model directory is checkpointDir + signature. What it was made of stands in
+its run_config.json, and flags that are not given are taken from there.
 """
 
 import argparse
+
+import util  # first: it explains what is missing
 
 from absl import app
 from absl import flags
 
 import evaluation
-import util
 
 util.quiet_tensorflow()
 import modeling  # noqa: E402
-from experiment import checkpoints, model_fn, ranking, training  # noqa: E402
+from experiment import (  # noqa: E402
+    checkpoints, model_fn, ranking, recall, training)
 from experiment.job import check_job  # noqa: E402
 
 
 def define_flags():
     """Defines this command's flags. Only `__main__` calls it."""
-    flags.DEFINE_string("bert_config_file", None, "JSON file of the model.")
+    flags.DEFINE_string("bert_config_file", None,
+                        "JSON file of the model; needed for a new one.")
     flags.DEFINE_string("train_input_file", None,
                         "Training TFRecords: names and globs, comma-separated.")
     flags.DEFINE_string("test_input_file", None,
@@ -43,28 +48,30 @@ def define_flags():
                          "improvement; 0: never.", lower_bound=0)
     flags.DEFINE_string("checkpointDir", None,
                         "The model directory is checkpointDir + signature.")
-    flags.DEFINE_string("signature", "default", "See checkpointDir.")
+    flags.DEFINE_string("signature", "", "See checkpointDir.")
     flags.DEFINE_string("init_checkpoint", None,
                         "Training starts from this checkpoint's variables; "
                         "with --do_eval alone it is the one evaluated.")
-    flags.DEFINE_integer("max_seq_length", 128, "L of the TFRecords.",
+    flags.DEFINE_integer("max_seq_length", None,
+                         "L of the TFRecords; default: what they have.",
                          lower_bound=1)
-    flags.DEFINE_integer("max_predictions_per_seq", 20, "M of the TFRecords.",
+    flags.DEFINE_integer("max_predictions_per_seq", None,
+                         "M of the TFRecords; default: what they have.",
                          lower_bound=1)
     flags.DEFINE_bool("do_train", False,
                       "Train, from the model directory's newest checkpoint.")
     flags.DEFINE_bool("do_eval", False,
                       "Evaluate the best checkpoint where validations chose "
                       "one, else the newest.")
-    flags.DEFINE_integer("batch_size", 32, "Sequences a training step.",
+    flags.DEFINE_integer("batch_size", 256, "Sequences per training step.",
                          lower_bound=1)
-    flags.DEFINE_integer("eval_batch_size", 256, "Users an evaluation step.",
+    flags.DEFINE_integer("eval_batch_size", 256, "Users per evaluation step.",
                          lower_bound=1)
-    flags.DEFINE_float("learning_rate", 5e-5, "The peak rate.",
+    flags.DEFINE_float("learning_rate", 1e-4, "The peak rate.",
                        lower_bound=0.0)
-    flags.DEFINE_integer("num_train_steps", 100000, "Steps in all.",
+    flags.DEFINE_integer("num_train_steps", 400000, "Steps in all.",
                          lower_bound=1)
-    flags.DEFINE_integer("num_warmup_steps", 10000, "Steps of warm-up.",
+    flags.DEFINE_integer("num_warmup_steps", 100, "Steps of warm-up.",
                          lower_bound=0)
     flags.DEFINE_integer("save_checkpoints_steps", 1000,
                          "Steps between checkpoints.", lower_bound=1)
@@ -110,24 +117,28 @@ def define_flags():
     flags.DEFINE_bool("ignore_checksums", False,
                       "Go on with other data than the checkpoint was trained "
                       "with.")
-    flags.mark_flags_as_required(["bert_config_file", "checkpointDir"])
+    flags.mark_flag_as_required("checkpointDir")
 
 
 def flag_values():
-    """The values of this command's flags, without those of libraries."""
+    """This command's flags, without those of libraries.
+
+    Returns:
+        (argparse.Namespace of the values; set of str, the flags given).
+    """
     module = flags.FLAGS.find_module_defining_flag("bert_config_file")
-    return argparse.Namespace(**{
-        flag.name: flag.value
-        for flag in flags.FLAGS.flags_by_module_dict()[module]})
+    own = flags.FLAGS.flags_by_module_dict()[module]
+    return (argparse.Namespace(**{flag.name: flag.value for flag in own}),
+            {flag.name for flag in own if flag.present})
 
 
 def main(argv):
-    args = flag_values()
+    args, given = flag_values()
     with util.one_line_errors("run.py"):
         if argv[1:]:
             raise ValueError("%r is not a flag; flags are written --name=value"
                              % argv[1])
-        job = check_job(args)
+        job = check_job(recall.complete(args, given))
     estimator = model_fn.make_estimator(job)
     checkpoint = job.checkpoint
     if args.do_train:

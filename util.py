@@ -12,8 +12,23 @@ import sys
 import time
 import warnings
 
-import six
-from tqdm import tqdm
+
+
+def _name_missing_package(kind, error, traceback):
+    """One line for a package that is not installed; else the usual report."""
+    package = (getattr(error, "name", None) or "").split(".")[0]
+    if package in ("absl", "numpy", "six", "tensorflow", "tqdm"):
+        sys.stderr.write(
+            "%s: error: %s; activate the environment that the scripts made "
+            "(source .venv/<version>/bin/activate), or pip install -r "
+            "requirements.txt\n" % (os.path.basename(sys.argv[0]), error))
+    else:
+        sys.__excepthook__(kind, error, traceback)
+
+
+sys.excepthook = _name_missing_package  # before the first import that may fail
+import six  # noqa: E402
+from tqdm import tqdm  # noqa: E402
 
 _SHARD = re.compile(r"(.*)-([0-9]{5})-of-([0-9]{5})\Z", re.DOTALL)
 

@@ -1,5 +1,6 @@
 """What the flags of run.py ask for, checked before any graph is built."""
 
+import argparse
 import collections
 import os
 
@@ -32,11 +33,18 @@ def _required_file(args, flag):
 
 
 def _check_records(args, flag):
-    """The files of an input flag, their lengths compared with the flags'."""
+    """The files of an input flag, their lengths compared with the flags'.
+
+    Lengths that no flag gives are those of the first file.
+    """
     if not getattr(args, flag):
         raise ValueError("--%s is needed here; pass the TFRecord file that "
                          "gen_data_fin.py wrote" % flag)
     files = util.expand_files(getattr(args, flag), flag)
+    for name, found in zip(("max_seq_length", "max_predictions_per_seq"),
+                           input_pipeline.record_lengths(files[0])):
+        if getattr(args, name) is None:
+            setattr(args, name, found)
     input_pipeline.check_record_lengths(files, args.max_seq_length,
                                         args.max_predictions_per_seq)
     return files
@@ -53,6 +61,9 @@ def load_config(args, words):
         ValueError: what does not fit, with the value and the remedy.
     """
     path = args.bert_config_file
+    if not path:
+        raise ValueError("--bert_config_file is needed for a new model; the "
+                         "models are in bert_train/")
     if not os.path.isfile(path):
         raise ValueError("--bert_config_file: no file %s; the models are in "
                          "bert_train/" % path)
@@ -177,12 +188,31 @@ def _check_candidates(files, words, args):
     return {}
 
 
+def _check_catalogue(words, user_history, args):
+    """Raises ValueError where there are too few items to draw negatives from:
+    now, not after a training."""
+    asked = []
+    if args.do_eval and not (args.candidates_file
+                             and os.path.exists(args.candidates_file)):
+        asked.append((args.protocols, 0))
+    if args.do_train and args.valid_input_file:
+        asked.append(([args.selection_metric.split("/")[0]], 1))
+    for protocols, left_out in asked:
+        evaluation.check_catalogue(
+            words.get_item_count(), user_history, protocols,
+            args.max_seq_length, left_out)
+
+
 def check_job(args):
     """Looks at every input and makes a Job of the flags.
+
+    Args:
+        args: argparse.Namespace; it is left as it is.
 
     Raises:
         ValueError, IOError: the first thing that does not fit.
     """
+    args = argparse.Namespace(**vars(args))  # lengths may be filled in
     _check_choices(args)
     files = _check_files(args)
     words = user_history = None
@@ -195,6 +225,7 @@ def check_job(args):
     if args.output_bias == "log_popularity" and user_history is None:
         raise ValueError("--output_bias=log_popularity counts what training "
                          "sees; pass --user_history_filename, the .his file")
+    _check_catalogue(words, user_history, args)
     if args.num_sampled >= config.vocab_size - 1:
         raise ValueError("--num_sampled=%d is not below the %d items and "
                          "special tokens; lower it, or 0 for all of them"

@@ -12,7 +12,8 @@ import optimization  # noqa: E402
 from experiment import record  # noqa: E402
 from model import masked_item  # noqa: E402
 
-SUMMARY_STEPS = 100
+MOST_SUMMARY_STEPS = 100   # between two points of a curve
+CURVE_POINTS = 50          # at least, in a short training
 LENGTH_GROUPS = 4      # a batch is encoded in
 RANKED = "ranked"      # collection: users, input ids, targets, scores
 
@@ -87,9 +88,14 @@ def make_estimator(job):
         build_model_fn(job.config, job.args, first_output_bias(job)),
         config=tf.estimator.RunConfig(
             model_dir=job.model_dir, tf_random_seed=job.args.random_seed,
-            save_summary_steps=SUMMARY_STEPS,
+            save_summary_steps=summary_steps(job.args.num_train_steps),
             session_config=session_config(job.args),
             save_checkpoints_steps=job.args.save_checkpoints_steps))
+
+
+def summary_steps(num_train_steps):
+    """int, the steps between two points of the training's curves."""
+    return max(1, min(MOST_SUMMARY_STEPS, num_train_steps // CURVE_POINTS))
 
 
 def first_output_bias(job):

@@ -11,7 +11,7 @@ util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
 from experiment import record  # noqa: E402
-from experiment.model_fn import RANKED, input_fn  # noqa: E402
+from experiment.model_fn import RANKED, gpu_names, input_fn  # noqa: E402
 
 RESULTS_FILE = "eval_results.txt"     # in the model directory
 USERS_FILE = "eval_users.tsv"         # in the model directory
@@ -67,7 +67,7 @@ def evaluate(estimator, job, checkpoint):
                    validation=job.validation, repeat_targets=evaluator.repeats)
     results.update(evaluator.intervals())
     results.update(evaluator.spread())
-    _write_results(job, results, evaluator)
+    _write_results(job, checkpoint, results, evaluator)
     if "seed" in args.protocols:
         print(evaluation.published_line(
             {name: ranking["seed/" + name] for name in evaluation.METRICS},
@@ -85,8 +85,9 @@ def evaluate(estimator, job, checkpoint):
     return results
 
 
-def _write_results(job, results, evaluator):
-    """The results, each user's ranks, and candidates where there is no file.
+def _write_results(job, checkpoint, results, evaluator):
+    """The results, each user's ranks, what the evaluation was made of, and
+    candidates where there is no file.
 
     eval_results.txt is the config, then sorted `key = value` lines, as the
     published code writes it.
@@ -101,6 +102,11 @@ def _write_results(job, results, evaluator):
         evaluation.write_user_rows(
             files.path(os.path.join(job.model_dir, USERS_FILE)),
             evaluator.user_rows())
+        record.write(
+            files.path(os.path.join(job.model_dir, record.EVALUATION_FILE)),
+            record.describe_evaluation(
+                vars(job.args), checkpoint, int(results["global_step"]),
+                gpu_names()))
         if candidates and not os.path.exists(candidates):
             evaluation.write_candidates(
                 files.path(candidates), job.words, evaluator.candidates,

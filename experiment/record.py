@@ -1,4 +1,5 @@
-"""What a training was made of: `run_config.json` in the model directory."""
+"""What a training, and an evaluation, was made of: `run_config.json` and
+`eval_config.json` in the model directory."""
 
 import collections
 import hashlib
@@ -11,6 +12,7 @@ import sys
 import time
 
 FILE = "run_config.json"
+EVALUATION_FILE = "eval_config.json"
 HELD_OUT, FOLDED, UNKNOWN = "held out", "folded into train", "unknown"
 PACKAGES = ("tensorflow", "numpy", "six", "tqdm", "google.protobuf")
 
@@ -111,20 +113,48 @@ def describe(flags, model_config, data_files, validation, step, gpus):
     Returns:
         OrderedDict that JSON can hold.
     """
-    revision, dirty = git_revision()
     return collections.OrderedDict([
-        ("started", time.strftime("%Y-%m-%dT%H:%M:%S%z")),
+        ("started", _now()),
         ("started_from_step", step),
         ("seed", flags["random_seed"]),
         ("validation", validation),
         ("flags", collections.OrderedDict(sorted(flags.items()))),
         ("model_config", model_config),
-        ("data_files", data_files),
-        ("python", platform.python_version()),
-        ("packages", packages()),
-        ("git_revision", revision),
-        ("git_dirty", dirty),
-        ("hardware", hardware(gpus))])
+        ("data_files", data_files)] + _surroundings(gpus))
+
+
+def describe_evaluation(flags, checkpoint, step, gpus):
+    """The record of an evaluation.
+
+    Args:
+        flags: dict, every flag's value.
+        checkpoint: str, what was evaluated.
+        step: int, its training step.
+        gpus: list of str.
+
+    Returns:
+        OrderedDict that JSON can hold.
+    """
+    return collections.OrderedDict([
+        ("evaluated", _now()),
+        ("checkpoint", checkpoint),
+        ("step", step),
+        ("flags", collections.OrderedDict(sorted(flags.items())))]
+        + _surroundings(gpus))
+
+
+def _now():
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def _surroundings(gpus):
+    """Pairs of key and value: versions, revision, machine."""
+    revision, dirty = git_revision()
+    return [("python", platform.python_version()),
+            ("packages", packages()),
+            ("git_revision", revision),
+            ("git_dirty", dirty),
+            ("hardware", hardware(gpus))]
 
 
 def packages():

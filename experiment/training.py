@@ -17,10 +17,13 @@ MUCH_MEMORY = 6e9      # bytes for the vocabulary: 8 GB in all
 
 
 class ProgressHook(tf.train.SessionRunHook):
-    """Shows the steps of a training run with their loss."""
+    """Shows the steps of a training run with their loss.
 
-    def __init__(self, num_train_steps):
-        self._total = num_train_steps
+    The last loss goes to the curve too, whatever the steps between points.
+    """
+
+    def __init__(self, num_train_steps, model_dir):
+        self._total, self._model_dir = num_train_steps, model_dir
 
     def begin(self):
         graph = tf.get_default_graph()
@@ -37,6 +40,11 @@ class ProgressHook(tf.train.SessionRunHook):
     def after_run(self, run_context, run_values):
         loss, _ = run_values.results
         self._progress.update(1, "loss %.4f" % loss)
+        self._done += 1
+        if self._done == self._total:
+            tf.summary.FileWriterCache.get(self._model_dir).add_summary(
+                tf.Summary(value=[tf.Summary.Value(
+                    tag="loss", simple_value=loss)]), self._total)
 
     def end(self, session):
         self._progress.close()
@@ -61,7 +69,7 @@ def train(estimator, job):
     util.log("training %s from step %d to %d; validation items: %s" % (
         job.model_dir, start, args.num_train_steps, job.validation))
     _tell_memory(job.config, args.num_sampled)
-    hooks = [ProgressHook(args.num_train_steps)]
+    hooks = [ProgressHook(args.num_train_steps, job.model_dir)]
     if job.chosen:
         hooks.append(ValidationHook(
             job.chosen, Validator(job).evaluate, job.model_dir,

@@ -155,7 +155,7 @@ def selected(held_out, tmp_path_factory):
     """The folder of a model trained with validation, output and log."""
     folder = tmp_path_factory.mktemp("selected")
     status, output, errors = command("run.py", *selecting(
-        held_out, folder, eval_seeds=2,
+        held_out, folder, eval_seeds=2, full_table=True,
         candidates_file=folder / "candidates.tsv.gz"))
     assert status == 0, errors
     return folder, output, errors

@@ -634,6 +634,29 @@ def run_main(monkeypatch, folder, *arguments, **changed):
     return str(stop.value)
 
 
+def test_the_signature_is_made_of_the_hyper_parameters(tmp_path):
+    write_toy(tmp_path / "toy.txt")
+    status, _, err = run_command(
+        "--dataset_name=toy", "--data_dir=%s/" % tmp_path, "--pool_size=1",
+        "--holdout_validation", "--max_seq_length=7")
+    assert status == 0, err
+    assert (tmp_path / "toy-mp1.0-sw0.5-mlp0.2-df10-mpps40-msl7-ho.vocab"
+            ).exists()
+
+
+@pytest.mark.parametrize("name, remedy", [
+    ("nope", "data/prepare_data.py --input"), ("ml-20m", "data/prepare_data.py ml-20m")])
+def test_a_missing_interactions_file_is_named_with_the_remedy(
+        tmp_path, name, remedy):
+    write_toy(tmp_path / "toy.txt")
+    status, out, err = run_command("--dataset_name=" + name,
+                                   "--data_dir=%s/" % tmp_path)
+    assert (status, out) == (1, "") and err.count("\n") == 1
+    for part in ("gen_data_fin.py: error: no file %s/%s.txt" % (tmp_path, name),
+                 remedy, "toy.txt"):
+        assert part in err
+
+
 def test_a_missing_dataset_ends_the_command_with_one_line(
         tmp_path, monkeypatch):
     message = run_main(monkeypatch, tmp_path)

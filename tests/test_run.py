@@ -1,6 +1,7 @@
 """run.py as a user runs it: one command and its files."""
 
 import collections
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import tensorflow.compat.v1 as tf
 
 import evaluation
 from conftest import (
-    CONFIG, ITEMS, ROOT, USERS, command, results_of, run_flags, scalars_of,
+    CONFIG, ITEMS, LENGTH, MASKED, ROOT, USERS, command, results_of, run_flags, scalars_of,
     users_of)
 from data.sequences import read_sequences
 
@@ -30,10 +31,19 @@ def test_the_first_line_printed_has_the_published_form(trained):
 
 
 def test_the_table_shows_model_and_baseline_under_every_protocol(trained):
-    lines = trained[1].splitlines()[2::2]       # intervals in the others
-    assert [line[:25].split() for line in lines] == [
-        [protocol] + who.split() for protocol in evaluation.PROTOCOLS
-        for who in ("model", "most popular", "item transitions")]
+    lines = trained[1].splitlines()
+    assert max(map(len, lines[1:7])) <= 80
+    assert [line.split()[0] for line in lines[3:7]] == list(
+        evaluation.PROTOCOLS)
+    values = results_of(trained[0])[1]
+    for line in lines[3:7]:
+        protocol, cells = line.split()[0], line.split()[1:]
+        keys = [prefix + protocol + "/" + metric
+                for metric in ("ndcg@10", "hit@10")
+                for prefix in ("", "most_popular/", "item_transitions/")]
+        del cells[5], cells[1]                   # the intervals
+        assert ["0" + cell for cell in cells] == [
+            "%.4f" % float(values[key]) for key in keys]
 
 
 def test_results_hold_the_config_then_sorted_keys(trained):
@@ -114,6 +124,86 @@ def test_do_eval_alone_gives_the_same_numbers(dataset, trained, tmp_path):
         dataset, tmp_path, do_eval=True, eval_batch_size=3))
     assert status == 0, errors
     assert output == trained[1]
+
+
+def test_a_model_directory_alone_gives_the_same_numbers(trained, tmp_path):
+    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
+    os.remove(str(tmp_path / "run" / "eval_results.txt"))
+    status, output, errors = command(
+        "run.py", "--do_eval", "--checkpointDir=%s" % (tmp_path / "run"))
+    assert status == 0, errors
+    assert output == trained[1]
+    assert sum("taken from" in line for line in errors.splitlines()) == 1
+    assert results_of(tmp_path) == results_of(trained[0])
+
+
+def test_a_model_directory_alone_is_trained_on(trained, tmp_path):
+    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
+    status, _, errors = command(
+        "run.py", "--do_train", "--num_train_steps=6",
+        "--checkpointDir=%s" % (tmp_path / "run"))
+    assert status == 0, errors
+    assert "from step 5 to 6" in errors
+    with open(str(tmp_path / "run" / "run_config.json")) as stream:
+        flags = json.load(stream)["flags"]
+    assert (flags["batch_size"], flags["max_seq_length"]) == (7, LENGTH)
+
+
+def test_an_evaluation_is_recorded_with_its_own_flags(trained, tmp_path):
+    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
+    status, _, errors = command(
+        "run.py", "--do_eval", "--protocols=full",
+        "--checkpointDir=%s" % (tmp_path / "run"))
+    assert status == 0, errors
+    with open(str(tmp_path / "run" / "eval_config.json")) as stream:
+        record = json.load(stream)
+    assert record["flags"]["protocols"] == ["full"]
+    assert record["step"] == 5
+    assert record["checkpoint"] == str(tmp_path / "run" / "model.ckpt-5")
+    assert {"evaluated", "python", "packages", "git_revision",
+            "hardware"} < set(record)
+
+
+def test_lengths_are_those_of_the_files_where_no_flag_gives_them(
+        dataset, tmp_path):
+    status, _, errors = command("run.py", *run_flags(
+        dataset, tmp_path, do_train=True, num_train_steps=1,
+        max_seq_length=None, max_predictions_per_seq=None))
+    assert status == 0, errors
+    with open(str(tmp_path / "run" / "run_config.json")) as stream:
+        flags = json.load(stream)["flags"]
+    assert [flags["max_seq_length"], flags["max_predictions_per_seq"]] == [
+        LENGTH, MASKED]
+
+
+def test_a_full_table_is_printed_on_demand(trained, tmp_path):
+    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
+    status, output, errors = command(
+        "run.py", "--do_eval", "--full_table",
+        "--checkpointDir=%s" % (tmp_path / "run"))
+    assert status == 0, errors
+    rankers = [line[:25].split() for line in output.splitlines()[2::2]]
+    assert rankers[:12] == [
+        [protocol] + who.split() for protocol in evaluation.PROTOCOLS
+        for who in ("model", "most popular", "item transitions")]
+
+
+@pytest.mark.parametrize("script, package", [
+    (script, package) for script in ("run.py", "gen_data_fin.py", "report.py")
+    for package in ("absl", "numpy", "six", "tensorflow", "tqdm")
+    if (script, package) != ("report.py", "tensorflow")])  # for curves alone
+def test_a_missing_package_is_one_line_with_the_remedy(script, package,
+                                                       tmp_path):
+    (tmp_path / (package + ".py")).write_text(
+        "raise ImportError(\"No module named '%s'\", name='%s')\n"
+        % (package, package))
+    status, output, errors = command(script, env=dict(
+        os.environ, PYTHONPATH=str(tmp_path)))
+    assert (status, output) == (1, "")
+    assert errors.count("\n") == 1
+    assert errors.startswith("%s: error: No module named '%s'"
+                             % (script, package))
+    assert "pip install -r requirements" in errors
 
 
 def test_init_checkpoint_alone_is_evaluated(dataset, trained, tmp_path):

@@ -8,6 +8,8 @@ import subprocess
 import pytest
 
 from conftest import ROOT
+from data.instances import Options
+from gen_data_fin import default_signature
 
 TOOLS = ("bash", "basename", "dirname", "cat", "cp", "mkdir")
 DATASETS = ("ml-1m", "beauty", "steam", "ml-20m", "sample")
@@ -145,14 +147,14 @@ SIZES = dict(
     prop_sliding_window="0.5")
 
 
-def commands_of(machine, **environment):
+def commands_of(machine, words="", **environment):
     """The arguments of both commands that run_dataset runs, as two lists."""
-    status, words, errors = machine.run(
-        "set_up() { PYTHON=echo; }; run_dataset --xla",
+    status, said, errors = machine.run(
+        "set_up() { PYTHON=echo; }; run_dataset %s --xla" % words,
         **dict(SIZES, **environment))
     assert status == 0, errors
-    start = words.index("run.py")
-    return words[:start - 1], words[start - 1:]
+    start = said.index("run.py")
+    return said[:start - 1], said[start - 1:]
 
 
 def test_a_dataset_is_generated_then_trained_and_evaluated(machine):
@@ -172,6 +174,28 @@ def test_holdout_validation_has_files_of_its_own_and_chooses_by_them(machine):
     assert "--train_input_file=%s.train.tfrecord" % name in training
     assert "--valid_input_file=%s.valid.tfrecord" % name in training
     assert training[-1] == "--xla"
+
+
+def test_the_script_and_the_generator_name_files_alike(machine):
+    generation, _ = commands_of(machine, holdout_validation="True")
+    values = dict(word[2:].split("=") for word in generation
+                  if word.startswith("--"))
+    options = Options(
+        *[kind(values[name]) for name, kind in zip(Options._fields, (
+            int, int, float, int, float, float))], random_seed=0)
+    assert values["signature"] == default_signature(options, True)
+
+
+@pytest.mark.parametrize("words, environment", [
+    ("--attention_form=self", {}), ("", {"attention_form": "self"})])
+def test_another_attention_form_has_a_directory_of_its_own(
+        machine, words, environment):
+    _, own = commands_of(machine, words=words, **environment)
+    _, default = commands_of(machine)
+    signature, = [word for word in default if word.startswith("--signature")]
+    assert signature + "-self" in own
+    assert "--attention_form=self" in own
+    assert "--attention_form=cross_published" in default
 
 
 # A stand-in for the environment's python: says what it is asked to run.

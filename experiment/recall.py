@@ -1,0 +1,51 @@
+"""Flags that are not given come from the model directory's own record."""
+
+import argparse
+import collections
+import os
+
+import util
+from experiment import record
+from experiment.checkpoints import CONFIG_FILE
+
+# What one call is asked to do, not what the model was made of.
+PER_CALL = ("do_train", "do_eval", "checkpointDir", "signature",
+            "init_checkpoint", "ignore_checksums", "candidates_file",
+            "full_table")
+# These the directory's bert_config.json holds, overrides applied.
+MODEL = ("bert_config_file", "attention_form", "hidden_dropout_prob",
+         "attention_probs_dropout_prob")
+
+
+def complete(args, given):
+    """The flags, those that are not given taken from the directory's record.
+
+    Files are taken by their recorded names; that they are the recorded bytes
+    is checked with the rest of the job.
+
+    Args:
+        args: argparse.Namespace, every flag's value.
+        given: set of str, the flags on the command line.
+
+    Returns:
+        argparse.Namespace; what was taken is logged.
+
+    Raises:
+        ValueError: the record is damaged.
+    """
+    folder = args.checkpointDir + args.signature
+    recorded = record.read(folder)
+    taken = collections.OrderedDict()
+    if recorded:
+        own = set(vars(args)) - set(given) - set(PER_CALL) - set(MODEL)
+        taken.update((flag, value) for flag, value
+                     in sorted(recorded["flags"].items())
+                     if flag in own and value != getattr(args, flag))
+    config = os.path.join(folder, CONFIG_FILE)
+    if "bert_config_file" not in given and os.path.exists(config):
+        taken["bert_config_file"] = config
+    if taken:
+        util.log("taken from %s: %s" % (folder, ", ".join(
+            "%s=%s" % (flag, ",".join(value) if isinstance(value, list)
+                       else value) for flag, value in taken.items())))
+    return argparse.Namespace(**dict(vars(args), **taken))

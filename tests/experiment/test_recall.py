@@ -1,0 +1,66 @@
+"""What a model directory tells of itself, and what a call must say."""
+
+import argparse
+import json
+
+import pytest
+
+from experiment.recall import complete
+
+RECORD = {
+    "data_files": {}, "validation": "held out", "seed": 12345,
+    "flags": {"batch_size": 7, "protocols": ["paper", "full"], "xla": False,
+              "do_train": True, "init_checkpoint": "older", "gone": 3,
+              "attention_form": "self", "bert_config_file": "elsewhere.json"}}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "run_config.json").write_text(json.dumps(RECORD))
+    (tmp_path / "bert_config.json").write_text("{}")
+    return tmp_path
+
+
+def completed(folder, *given, **values):
+    defaults = dict(
+        checkpointDir=str(folder), signature="", batch_size=256, xla=False,
+        protocols=["seed"], do_train=False, init_checkpoint=None,
+        attention_form=None, bert_config_file=None)
+    return vars(complete(argparse.Namespace(**dict(defaults, **values)),
+                         set(given)))
+
+
+def test_flags_that_are_not_given_are_those_of_the_record(folder, capsys):
+    values = completed(folder)
+    assert values["batch_size"] == 7
+    assert values["protocols"] == ["paper", "full"]
+    assert values["bert_config_file"] == str(folder / "bert_config.json")
+    assert "gone" not in values                  # of another version
+    logged, = capsys.readouterr().err.splitlines()
+    for part in (str(folder), "batch_size=7", "protocols=paper,full",
+                 "bert_config_file="):
+        assert part in logged
+    assert "xla" not in logged                   # as it would be anyway
+
+
+def test_a_given_flag_wins_even_at_its_default(folder):
+    values = completed(folder, "batch_size", "bert_config_file",
+                       bert_config_file="mine.json")
+    assert values["batch_size"] == 256
+    assert values["bert_config_file"] == "mine.json"
+
+
+def test_what_a_call_is_to_do_is_not_taken_nor_is_the_form(folder):
+    values = completed(folder)
+    assert values["do_train"] is False and values["init_checkpoint"] is None
+    assert values["attention_form"] is None      # bert_config.json has it
+
+
+def test_a_new_directory_has_nothing_to_tell(tmp_path, capsys):
+    assert completed(tmp_path / "new")["batch_size"] == 256
+    assert capsys.readouterr().err == ""
+
+
+def test_the_signature_is_part_of_the_directory(folder):
+    assert completed(folder.parent, signature="/" + folder.name)[
+        "batch_size"] == 7
