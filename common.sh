@@ -82,10 +82,11 @@ set_up() {
 # Generates, trains and evaluates one dataset with the variables of the caller,
 # after making data/<name>.txt where it is missing; the arguments go to run.py.
 run_dataset() {
-  local data=./data/$dataset_name$signature argument form=$attention_form
+  local data=./data/$dataset_name$signature argument form=$attention_form directory
   for argument in "$@"; do
     [[ "$argument" != --attention_form=* ]] || form=${argument#*=}
   done
+  directory=$CKPT_DIR/$dataset_name$signature-$dim$([ "$form" = cross_published ] || echo "-$form")
   set_up
   # shellcheck disable=SC2086  # a command and its arguments
   [ -f "data/$dataset_name.txt" ] || "$PYTHON" -u $make_data
@@ -108,8 +109,7 @@ run_dataset() {
     --test_input_file="$data.test.tfrecord" \
     --vocab_filename="$data.vocab" \
     --user_history_filename="$data.his" \
-    --checkpointDir="$CKPT_DIR/$dataset_name" \
-    --signature="$signature-$dim$([ "$form" = cross_published ] || echo "-$form")" \
+    --checkpointDir="$directory" \
     --attention_form="$form" \
     --do_train=True \
     --do_eval=True \
@@ -120,7 +120,12 @@ run_dataset() {
     --num_train_steps="$num_train_steps" \
     --num_warmup_steps="$num_warmup_steps" \
     --learning_rate="$learning_rate" \
+    --output_bias="$output_bias" \
     "$@"
+  cat <<NEXT
+the curves:      $(dirname "$PYTHON")/tensorboard --logdir $CKPT_DIR
+a report:        $PYTHON -m pip install -r requirements-report.txt && $PYTHON report.py $directory
+NEXT
 }
 
 # Hyper-parameters that the datasets share; each can be set from the
@@ -132,6 +137,7 @@ pool_size=${pool_size:-10}
 batch_size=${batch_size:-256}
 num_warmup_steps=${num_warmup_steps:-100}
 learning_rate=${learning_rate:-1e-4}
+output_bias=${output_bias:-zeros}
 # Another form trains in a directory of its own.
 attention_form=${attention_form:-cross_published}
 # True keeps the validation items out of training and chooses a checkpoint by

@@ -146,7 +146,6 @@ def main(argv):
         checkpoint = checkpoints.trained(job)
     if args.do_eval:
         ranking.evaluate(estimator, job, checkpoint)
-    util.log("curves: tensorboard --logdir %s" % job.model_dir)
 
 
 if __name__ == "__main__":

@@ -154,7 +154,8 @@ def commands_of(machine, words="", **environment):
         **dict(SIZES, **environment))
     assert status == 0, errors
     start = said.index("run.py")
-    return said[:start - 1], said[start - 1:]
+    end = said.index("the", start)  # what to do next
+    return said[:start - 1], said[start - 1:end]
 
 
 def test_a_dataset_is_generated_then_trained_and_evaluated(machine):
@@ -164,6 +165,18 @@ def test_a_dataset_is_generated_then_trained_and_evaluated(machine):
     assert "--train_input_file=%s.train.tfrecord" % name in training
     assert not any("valid_input_file" in word for word in training)
     assert training[-1] == "--xla"
+
+
+def test_at_the_end_it_says_how_to_go_on(machine):
+    status, said, errors = machine.run(
+        "set_up() { PYTHON=venv/python; }; venv/python() { :; }; run_dataset",
+        **SIZES)
+    assert status == 0, errors
+    said = " ".join(said)
+    assert said.startswith(
+        "the curves: venv/tensorboard --logdir ./checkpoints a report: ")
+    assert said.endswith("venv/python report.py ./checkpoints/sample"
+                         "-mp1.0-sw0.5-mlp0.2-df10-mpps10-msl50-64")
 
 
 def test_holdout_validation_has_files_of_its_own_and_chooses_by_them(machine):
@@ -192,8 +205,10 @@ def test_another_attention_form_has_a_directory_of_its_own(
         machine, words, environment):
     _, own = commands_of(machine, words=words, **environment)
     _, default = commands_of(machine)
-    signature, = [word for word in default if word.startswith("--signature")]
-    assert signature + "-self" in own
+    directory, = [word for word in default
+                  if word.startswith("--checkpointDir")]
+    assert directory.endswith("-msl50-64")
+    assert directory + "-self" in own
     assert "--attention_form=self" in own
     assert "--attention_form=cross_published" in default
 
