@@ -160,7 +160,7 @@ def build_vocab(sequences):
 
 def _print_statistics(path, partition, lengths):
     total = int(lengths.sum())
-    util.log("%s: %d users, %d items, %d interactions, %.1f a user (from %d to "
+    util.log("%s: %d users, %d items, %d interactions, %.1f per user (from %d to "
              "%d), density %.2f%%" % (
                  path, partition.usernum, partition.itemnum, total,
                  lengths.mean(), lengths.min(), lengths.max(),
@@ -214,7 +214,7 @@ def read_dataset(source, holdout_validation):
 def build_history(words, sequences):
     """The content of `.his`: dict, user token -> [list of ids].
 
-    Every list refers to the same int objects: 8 bytes an interaction, not 40.
+    Every list refers to the same int objects: 8 bytes per interaction, not 40.
     """
     numbers = np.arange(words.get_vocab_size()).astype(object)
     return {vocab.user_token(user): [numbers[ids].tolist()]

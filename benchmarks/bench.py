@@ -53,7 +53,7 @@ def define_flags():
     flags.DEFINE_string("output", "bench.json", "The JSON file to write.")
     flags.DEFINE_string("data_dir", "", "Folder of ml-1m.txt and beauty.txt, "
                         "taken in place of synthetic data.")
-    flags.DEFINE_integer("repeats", 3, "Processes a measurement.",
+    flags.DEFINE_integer("repeats", 3, "Processes per measurement.",
                          lower_bound=1)
     flags.DEFINE_list("parts", list(PARTS[:-1]),
                       "What to measure, of %s; ml-20m takes some minutes and "

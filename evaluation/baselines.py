@@ -41,7 +41,7 @@ def popularity_scores(counts):
     """Scores that rank items by their counts.
 
     Args:
-        counts: int array [item_count + 1], one an id.
+        counts: int array [item_count + 1], one per id.
 
     Returns:
         float array [item_count + 1], 0, -1, -2, ... in the order of the
@@ -121,7 +121,7 @@ class Baselines(object):
     def full_ranks(self, previous, targets, histories):
         """int array [B], ranks among every item outside the history.
 
-        Without a row of scores a user: the items that never followed are in
+        Without a row of scores per user: the items that never followed are in
         the order of popularity, where the target's place is known.
 
         Args:

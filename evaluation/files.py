@@ -14,7 +14,7 @@ CANDIDATES_HEADER = ("user", "protocol", "target", "negatives")
 
 
 def write_user_rows(path, rows):
-    """Writes one line a user.
+    """Writes one line per user.
 
     Args:
         path: str, the file's name.

@@ -161,7 +161,7 @@ def sampled_item_loss(config, rows, embedding_table, label_ids, label_weights,
                       num_sampled, output_bias=None):
     """The masked-item loss over a sample of the vocabulary, for training.
 
-    The softmax runs over the label and `num_sampled` ids, drawn once a batch
+    The softmax runs over the label and `num_sampled` ids, drawn once per batch
     without replacement, log-uniformly: ids are in descending frequency, so
     the draw follows a Zipf-like popularity. log Q is taken off each score,
     which makes the loss approach the full one (Bengio & Senecal, 2008; Jean
