@@ -50,8 +50,9 @@ def define_flags():
                         "The model directory is checkpointDir + signature.")
     flags.DEFINE_string("signature", "", "See checkpointDir.")
     flags.DEFINE_string("init_checkpoint", None,
-                        "Training starts from this checkpoint's variables; "
-                        "with --do_eval alone it is the one evaluated.")
+                        "Training starts from the variables of this checkpoint "
+                        "(or of the newest in this folder); with --do_eval "
+                        "alone it is the one evaluated.")
     flags.DEFINE_integer("max_seq_length", None,
                          "L of the TFRecords; default: what they have.",
                          lower_bound=1)

@@ -19,6 +19,22 @@ FREE_CONFIG_KEYS = ("hidden_dropout_prob", "attention_probs_dropout_prob",
                     "initializer_range")
 
 
+def named_checkpoint(name):
+    """The checkpoint of --init_checkpoint, which may name its folder.
+
+    Raises:
+        ValueError: there is none in the folder.
+    """
+    if not (name and os.path.isdir(name)):
+        return name
+    newest = tf.train.latest_checkpoint(name)
+    if newest is None:
+        raise ValueError("--init_checkpoint: no checkpoint in the folder %s; "
+                         "correct the name, or pass the common start of its "
+                         "files' names" % name)
+    return newest
+
+
 def find_checkpoint(model_dir, config, args):
     """The checkpoint that is there to evaluate, or None before a training."""
     newest = tf.train.latest_checkpoint(model_dir)

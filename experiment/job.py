@@ -11,7 +11,8 @@ util.quiet_tensorflow()
 import input_pipeline  # noqa: E402
 import modeling  # noqa: E402
 from experiment import record, selection  # noqa: E402
-from experiment.checkpoints import find_checkpoint  # noqa: E402
+from experiment.checkpoints import (  # noqa: E402
+    find_checkpoint, named_checkpoint)
 
 INSPECTED = 2000          # training records looked at for validation items
 
@@ -212,7 +213,8 @@ def check_job(args):
     Raises:
         ValueError, IOError: the first thing that does not fit.
     """
-    args = argparse.Namespace(**vars(args))  # lengths may be filled in
+    args = argparse.Namespace(**vars(args))  # it is completed here
+    args.init_checkpoint = named_checkpoint(args.init_checkpoint)
     _check_choices(args)
     files = _check_files(args)
     words = user_history = None

@@ -17,6 +17,15 @@ MODEL = ("bert_config_file", "attention_form", "hidden_dropout_prob",
          "attention_probs_dropout_prob")
 
 
+def _recorded_in(args):
+    """The directory of the model: of a checkpoint that is named to be
+    evaluated, else the model directory."""
+    named = args.init_checkpoint
+    if named and not args.do_train:
+        return named if os.path.isdir(named) else os.path.dirname(named)
+    return args.checkpointDir + args.signature
+
+
 def complete(args, given):
     """The flags, those that are not given taken from the directory's record.
 
@@ -33,7 +42,7 @@ def complete(args, given):
     Raises:
         ValueError: the record is damaged.
     """
-    folder = args.checkpointDir + args.signature
+    folder = _recorded_in(args)
     recorded = record.read(folder)
     taken = collections.OrderedDict()
     if recorded:

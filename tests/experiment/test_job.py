@@ -201,6 +201,12 @@ def test_an_init_checkpoint_that_is_not_there(dataset, tmp_path):
                    init_checkpoint=tmp_path / "nowhere")
 
 
+def test_an_init_checkpoint_folder_without_checkpoint(dataset, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert_refused(dataset, tmp_path, "no checkpoint in the folder", "empty",
+                   init_checkpoint=tmp_path / "empty")
+
+
 def test_a_checkpoint_of_another_size(dataset, trained, tmp_path):
     assert_refused(
         dataset, tmp_path, "intermediate", "[12, 17]", "[12, 18]",

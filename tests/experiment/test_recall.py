@@ -64,3 +64,17 @@ def test_a_new_directory_has_nothing_to_tell(tmp_path, capsys):
 def test_the_signature_is_part_of_the_directory(folder):
     assert completed(folder.parent, signature="/" + folder.name)[
         "batch_size"] == 7
+
+
+def test_a_checkpoint_that_is_named_brings_its_own_record(folder, tmp_path):
+    for named in (folder, folder / "model.ckpt-3"):
+        values = completed(folder / "new", init_checkpoint=str(named))
+        assert values["batch_size"] == 7
+        assert values["bert_config_file"] == str(folder / "bert_config.json")
+
+
+def test_a_training_that_starts_from_a_checkpoint_does_not_take_its_record(
+        folder):
+    values = completed(folder / "new", do_train=True,
+                       init_checkpoint=str(folder / "model.ckpt-3"))
+    assert values["batch_size"] == 256

@@ -1,0 +1,117 @@
+"""Publishes a model directory: what evaluation needs, and what it was made of.
+
+    python pretrained/publish.py checkpoints/ml-1m-... \\
+        pretrained/ml-1m-cross_published-fast
+
+The new folder holds the evaluated checkpoint without the optimiser's slots,
+the records and results of run.py, each user's ranks (packed), and the loss
+and validation curves. `run.py --do_eval --init_checkpoint=<folder>` gives the
+same results again.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import shutil
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import util  # noqa: E402
+
+util.quiet_tensorflow()
+import tensorflow.compat.v1 as tf  # noqa: E402
+
+from experiment import checkpoints, ranking, record, selection  # noqa: E402
+from reporting import runs  # noqa: E402
+
+SLOTS = ("/adam_m", "/adam_v")
+CURVES_FILE = "curves.tsv"
+COPIED = (checkpoints.CONFIG_FILE, record.FILE, record.EVALUATION_FILE,
+          ranking.RESULTS_FILE)
+
+
+def evaluated_checkpoint(model_dir):
+    """The checkpoint that the results of a model directory are of.
+
+    Raises:
+        ValueError: it was not evaluated, or the checkpoint is gone.
+    """
+    path = os.path.join(model_dir, record.EVALUATION_FILE)
+    if not os.path.exists(path):
+        raise ValueError("no %s; evaluate with run.py --do_eval first" % path)
+    with open(path) as stream:
+        name = os.path.basename(json.load(stream)["checkpoint"])
+    for folder in (os.path.join(model_dir, selection.FOLDER), model_dir):
+        if os.path.exists(os.path.join(folder, name + ".index")):
+            return os.path.join(folder, name)
+    raise ValueError("the evaluated checkpoint %s is not in %s any more; "
+                     "evaluate again" % (name, model_dir))
+
+
+def write_slim(checkpoint, folder):
+    """Writes a checkpoint's variables, the optimiser's slots left out."""
+    reader = tf.train.load_checkpoint(checkpoint)
+    with tf.Graph().as_default(), tf.Session() as session:
+        for name in sorted(reader.get_variable_to_shape_map()):
+            if not name.endswith(SLOTS):
+                tf.get_variable(name, initializer=reader.get_tensor(name))
+        session.run(tf.global_variables_initializer())
+        tf.train.Saver(save_relative_paths=True).save(
+            session, os.path.join(folder, os.path.basename(checkpoint)),
+            write_meta_graph=False)
+
+
+def curve_points(model_dir):
+    """Yields (curve, step, value): the training's, then the validations'."""
+    for folder, scalars in runs.read_curves(model_dir).items():
+        for tag, (steps, values) in sorted(scalars.items()):
+            if folder == "eval_valid" or tag in ("loss", "learning_rate"):
+                name = os.path.join(folder, tag)
+                for step, value in zip(steps, values):
+                    yield name, step, value
+
+
+def publish(model_dir, target):
+    """Fills a new folder `target`, whole or not at all.
+
+    Raises:
+        ValueError: there is nothing to publish, or the folder is there.
+    """
+    if os.path.exists(target):
+        raise ValueError("%s is there already; remove it, or take another name"
+                         % target)
+    checkpoint = evaluated_checkpoint(model_dir)
+    parent = os.path.dirname(os.path.abspath(target))
+    os.makedirs(parent, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix=".publishing-", dir=parent)
+    try:
+        write_slim(checkpoint, folder)
+        for name in COPIED:
+            shutil.copy(os.path.join(model_dir, name), folder)
+        users = os.path.join(model_dir, ranking.USERS_FILE)
+        with open(users, "rb") as source, gzip.GzipFile(
+                os.path.join(folder, ranking.USERS_FILE + ".gz"), "wb",
+                mtime=0) as packed:
+            shutil.copyfileobj(source, packed)
+        with open(os.path.join(folder, CURVES_FILE), "w") as stream:
+            stream.write("curve\tstep\tvalue\n")
+            for point in curve_points(model_dir):
+                stream.write("%s\t%d\t%.6g\n" % point)
+        os.chmod(folder, 0o755)
+        os.rename(folder, target)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("model_dir", help="what run.py trained and evaluated")
+    parser.add_argument("target", help="the folder to make")
+    given = parser.parse_args()
+    with util.one_line_errors("publish.py"):
+        publish(given.model_dir, given.target)
+    util.log("wrote %s" % given.target)

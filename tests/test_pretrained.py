@@ -1,0 +1,104 @@
+"""A published model: its folder, and the same results from it."""
+
+import gzip
+import json
+import os
+
+import pytest
+import tensorflow.compat.v1 as tf
+
+from conftest import command, results_of, run_flags
+
+
+@pytest.fixture(scope="module")
+def published(trained, tmp_path_factory):
+    """The folder that publish.py makes of the trained model."""
+    target = tmp_path_factory.mktemp("pretrained") / "tiny-cross_published"
+    status, _, errors = command("pretrained/publish.py",
+                                trained[0] / "run", target)
+    assert status == 0, errors
+    return target
+
+
+def test_it_holds_what_evaluation_needs_and_its_record(published, trained):
+    assert sorted(os.listdir(str(published))) == [
+        "bert_config.json", "checkpoint", "curves.tsv", "eval_config.json",
+        "eval_results.txt", "eval_users.tsv.gz",
+        "model.ckpt-5.data-00000-of-00001", "model.ckpt-5.index",
+        "run_config.json"]
+    with gzip.open(str(published / "eval_users.tsv.gz")) as stream:
+        assert stream.read() == (
+            trained[0] / "run" / "eval_users.tsv").read_bytes()
+
+
+def test_variables_stay_to_the_last_bit_and_slots_go(published, trained):
+    before = tf.train.load_checkpoint(str(trained[0] / "run" / "model.ckpt-5"))
+    after = tf.train.load_checkpoint(str(published / "model.ckpt-5"))
+    names = set(before.get_variable_to_shape_map())
+    slots = {name for name in names if "/adam_" in name}
+    assert slots
+    assert set(after.get_variable_to_shape_map()) == names - slots
+    for name in names - slots:
+        assert before.get_tensor(name).tobytes() == \
+            after.get_tensor(name).tobytes(), name
+
+
+def test_the_curves_are_those_of_the_events(published, trained):
+    lines = (published / "curves.tsv").read_text().splitlines()
+    assert lines[0] == "curve\tstep\tvalue"
+    curves = {}
+    for line in lines[1:]:
+        name, step, value = line.split("\t")
+        curves.setdefault(name, {})[int(step)] = float(value)
+    assert set(curves) == {"loss", "learning_rate"}
+    assert max(curves["loss"]) == 5
+    # Linear decay: the last step's rate is 1e-3 times (5 - 4) / 5.
+    assert curves["learning_rate"][5] == pytest.approx(2e-4)
+
+
+def test_its_folder_is_enough_to_get_the_results_again(published, trained,
+                                                       tmp_path):
+    status, _, errors = command(
+        "run.py", "--do_eval", "--init_checkpoint=%s" % published,
+        "--checkpointDir=%s" % (tmp_path / "run"))
+    assert status == 0, errors
+    assert "taken from %s: " % published in errors
+    assert results_of(tmp_path) == results_of(trained[0])
+    assert (tmp_path / "run" / "eval_users.tsv").read_bytes() == (
+        trained[0] / "run" / "eval_users.tsv").read_bytes()
+
+
+def test_other_data_are_noticed(published, dataset, tmp_path):
+    users = str(tmp_path / "other.his")
+    with open(dataset.prefix + ".his", "rb") as source:
+        data = source.read()
+    with open(users, "wb") as stream:
+        stream.write(data.replace(b"user_1", b"user_9", 1))
+    status, _, errors = command("run.py", *run_flags(
+        dataset, tmp_path, do_eval=True, init_checkpoint=published,
+        user_history_filename=users))
+    assert status == 1 and "is not the data" in errors, errors
+
+
+def test_a_folder_that_is_there_is_left_alone(published, trained):
+    status, _, errors = command("pretrained/publish.py",
+                                trained[0] / "run", published)
+    assert status == 1 and "is there already" in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_a_model_that_was_not_evaluated_is_refused(tmp_path):
+    (tmp_path / "run").mkdir()
+    status, _, errors = command("pretrained/publish.py", tmp_path / "run",
+                                tmp_path / "new")
+    assert status == 1 and "evaluate with run.py --do_eval first" in errors
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_model_whose_checkpoint_is_gone_is_refused(trained, tmp_path):
+    (tmp_path / "eval_config.json").write_text(json.dumps(
+        {"checkpoint": "somewhere/model.ckpt-7"}))
+    status, _, errors = command("pretrained/publish.py", tmp_path,
+                                tmp_path / "new")
+    assert status == 1 and "model.ckpt-7 is not in" in errors
+    assert sorted(os.listdir(str(tmp_path))) == ["eval_config.json"]
