@@ -45,7 +45,7 @@ def define_flags(values=flags.FLAGS):
     define("string", "input", None, "A local file instead of a download, or "
            "your own file.")
     define("string", "source", None, "Which of a dataset's files, by its name; "
-           "default: the first that the README lists.")
+           "default: the first that docs/data.md lists.")
     define("string", "url", None, "Another place to download the file from.")
     define("enum", "format", None, ["csv", "tsv", "jsonl"],
            "Of your own file, gzipped or not; tsv has no quotes. Default: what "
