@@ -86,7 +86,7 @@ def help_of(flag):
     """A flag's help for a cell of a Markdown table, on one line; absl puts
     an enum's values before it."""
     text = re.sub(r"\A<[a-z_|0-9-]+>: ", "", " ".join(flag.help.split()))
-    return re.sub(r"([<|*])", r"\\\1", text)
+    return re.sub(r"([|*])", r"\\\1", text.replace("<", "&lt;"))
 
 
 def section(script, note):
