@@ -52,8 +52,8 @@ def text(x, y, content, kind="ink", size=15, anchor="middle"):
 
 def box(x, middle, width, height, kind):
     return ('<rect class="%s" x="%g" y="%g" width="%g" height="%g" rx="7" '
-            'stroke-width="1.5"/>' % (kind, x, middle - height / 2.0, width,
-                                      height))
+            'stroke-width="1.5"/>'
+            % (kind, x, middle - height / 2.0, width, height))
 
 
 def circle(x, y, sign):
@@ -65,12 +65,12 @@ def circle(x, y, sign):
 def wire(kind, *points):
     """A line through points, with an arrowhead along its last stretch."""
     (x, y), (to_x, to_y) = points[-2:]
-    along = (to_x > x) - (to_x < x), (to_y > y) - (to_y < y)
+    across, down = (to_x > x) - (to_x < x), (to_y > y) - (to_y < y)
+    back_x, back_y = to_x - 9 * across, to_y - 9 * down
     tip = "%g,%g %g,%g %g,%g" % (
-        to_x, to_y,
-        to_x - 9 * along[0] + 4.5 * along[1], to_y - 9 * along[1] + 4.5 * along[0],
-        to_x - 9 * along[0] - 4.5 * along[1], to_y - 9 * along[1] - 4.5 * along[0])
-    end = to_x - 8 * along[0], to_y - 8 * along[1]
+        to_x, to_y, back_x + 4.5 * down, back_y + 4.5 * across,
+        back_x - 4.5 * down, back_y - 4.5 * across)
+    end = to_x - 8 * across, to_y - 8 * down
     line = "M" + " L".join("%g %g" % point for point in points[:-1] + (end,))
     return ('<path class="%s" d="%s" stroke-width="1.8" '
             'stroke-linejoin="round"/><polygon class="%s" points="%s"/>'
@@ -95,7 +95,7 @@ def projection(name, what, middle):
 
 
 def attention_map(row, first, second, scale, what):
-    """One map: its two inputs, its formula, its dropout, its wire to the sum."""
+    """One map: two inputs, the formula, dropout, the wire to the sum."""
     parts = []
     for name, offset in ((first, -APART), (second, APART)):
         height = QUERIES if name == "Q" else KEYS
@@ -126,8 +126,8 @@ def picture():
         'font-family="system-ui, \'Segoe UI\', \'DejaVu Sans\', sans-serif">'
         % (WIDTH, HEIGHT, WIDTH, HEIGHT),
         "<title>Cross-attention: softmax(QK\u1d40/\u221ad), softmax(QQ\u1d40/2"
-        "\u221ad) and softmax(KK\u1d40/2\u221ad), each with dropout, are summed "
-        "and multiplied with V</title>",
+        "\u221ad) and softmax(KK\u1d40/2\u221ad), each with dropout, are "
+        "summed and multiplied with V</title>",
         "<style>%s @media (prefers-color-scheme: dark) { %s }</style>"
         % (style(_LIGHT), style(_DARK)),
         '<rect class="card" x="0.75" y="0.75" width="%g" height="%g" rx="10" '

@@ -6,7 +6,8 @@ import os
 
 from conftest import ROOT, command
 
-REMEDY = "docs/flags.md is stale; write it again with: python docs/write_flags.py"
+REMEDY = ("docs/flags.md is stale; write it again with: "
+          "python docs/write_flags.py")
 
 
 def read(path):
