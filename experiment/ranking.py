@@ -106,7 +106,7 @@ def _write_results(job, checkpoint, results, evaluator):
             files.path(os.path.join(job.model_dir, record.EVALUATION_FILE)),
             record.describe_evaluation(
                 vars(job.args), checkpoint, int(results["global_step"]),
-                gpu_names()))
+                job.checksums, gpu_names()))
         if candidates and not os.path.exists(candidates):
             evaluation.write_candidates(
                 files.path(candidates), job.words, evaluator.candidates,

@@ -14,6 +14,15 @@ import time
 FILE = "run_config.json"
 EVALUATION_FILE = "eval_config.json"
 HELD_OUT, FOLDED, UNKNOWN = "held out", "folded into train", "unknown"
+# What only an evaluation reads, and what it reads beside a training.
+EVALUATION_FLAGS = (
+    "candidates_file", "do_eval", "eval_batch_size", "eval_seeds",
+    "full_table", "protocols", "test_input_file", "use_pop_random")
+SHARED_FLAGS = (
+    "attention_form", "bert_config_file", "bucket_by_length", "checkpointDir",
+    "ignore_checksums", "init_checkpoint", "max_predictions_per_seq",
+    "max_seq_length", "signature", "user_history_filename", "vocab_filename",
+    "xla")
 PACKAGES = ("tensorflow", "numpy", "six", "tqdm", "google.protobuf")
 
 
@@ -123,13 +132,14 @@ def describe(flags, model_config, data_files, validation, step, gpus):
         ("data_files", data_files)] + _surroundings(gpus))
 
 
-def describe_evaluation(flags, checkpoint, step, gpus):
+def describe_evaluation(flags, checkpoint, step, data_files, gpus):
     """The record of an evaluation.
 
     Args:
         flags: dict, every flag's value.
         checkpoint: str, what was evaluated.
         step: int, its training step.
+        data_files: as `checksums` returns.
         gpus: list of str.
 
     Returns:
@@ -139,8 +149,8 @@ def describe_evaluation(flags, checkpoint, step, gpus):
         ("evaluated", _now()),
         ("checkpoint", checkpoint),
         ("step", step),
-        ("flags", collections.OrderedDict(sorted(flags.items())))]
-        + _surroundings(gpus))
+        ("flags", collections.OrderedDict(sorted(flags.items()))),
+        ("data_files", data_files)] + _surroundings(gpus))
 
 
 def _now():
@@ -207,19 +217,40 @@ def write(path, record):
 
 
 def read(folder):
-    """The record in a model directory, or None where there is none.
+    """The record of a training in a model directory, or None where there is
+    none.
 
     Raises:
-        ValueError: it is no record.
+        ValueError: it is no such record.
     """
-    path = os.path.join(folder, FILE)
+    return _read(os.path.join(folder, FILE), "a training",
+                 ("flags", "data_files"), ("validation", "seed"))
+
+
+def read_evaluation(folder):
+    """The record of an evaluation in a model directory, or None where there
+    is none.
+
+    Raises:
+        ValueError: it is no such record.
+    """
+    return _read(os.path.join(folder, EVALUATION_FILE), "an evaluation",
+                 ("flags",), ("checkpoint", "step"))
+
+
+def _read(path, what, tables, values):
+    """A record that has these keys, those of `tables` with keys of their own,
+    or None."""
     if not os.path.exists(path):
         return None
     try:
         with open(path) as stream:
             record = json.load(stream)
-        record["data_files"].items(), record["validation"], record["seed"]
+        for key in tables:
+            record[key].items()
+        for key in values:
+            record[key]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError("%s: not the record of a training (%s); remove it to "
-                         "go on without" % (path, error))
+        raise ValueError("%s: not the record of %s (%s); remove it to go on "
+                         "without" % (path, what, error))
     return record

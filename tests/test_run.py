@@ -18,6 +18,7 @@ from conftest import (
     CONFIG, ITEMS, LENGTH, MASKED, ROOT, USERS, command, results_of, run_flags, scalars_of,
     users_of)
 from data.sequences import read_sequences
+from experiment.record import sha256_of
 
 
 PUBLISHED_LINE = re.compile(
@@ -162,6 +163,10 @@ def test_an_evaluation_is_recorded_with_its_own_flags(trained, tmp_path):
     assert record["checkpoint"] == str(tmp_path / "run" / "model.ckpt-5")
     assert {"evaluated", "python", "packages", "git_revision",
             "hardware"} < set(record)
+    assert record["data_files"]["test_input_file"] == {
+        os.path.basename(name): sha256_of(name)
+        for name in [record["flags"]["test_input_file"]]}
+    assert "train_input_file" not in record["data_files"]
 
 
 def test_lengths_are_those_of_the_files_where_no_flag_gives_them(

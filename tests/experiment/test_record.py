@@ -4,6 +4,8 @@ import argparse
 import collections
 import hashlib
 import json
+import os
+import re
 import subprocess
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 import gen_data_fin
 import input_pipeline
+from conftest import ROOT
 from experiment import record as run_record
 from experiment.job import INSPECTED
 from masked_instances import options
@@ -133,6 +136,29 @@ def test_a_record_says_what_a_training_was_made_of(tmp_path):
     assert len(record["started"]) == len("2026-11-23T16:18:56+0000")
 
 
+def test_a_record_says_what_an_evaluation_was_made_of(tmp_path):
+    flags = {"eval_seeds": 3, "candidates_file": None}
+    files = {"test_input_file": {"x.test.tfrecord": "5" * 64}}
+    written = run_record.describe_evaluation(flags, "model.ckpt-7", 7, files,
+                                             [])
+    run_record.write(str(tmp_path / run_record.EVALUATION_FILE), written)
+    record = run_record.read_evaluation(str(tmp_path))
+    assert record == json.loads(json.dumps(written))
+    assert (record["checkpoint"], record["step"]) == ("model.ckpt-7", 7)
+    assert (record["flags"], record["data_files"]) == (flags, files)
+    assert record["packages"]["numpy"] == np.__version__
+
+
+def test_the_flags_of_an_evaluation_are_flags_of_run_py():
+    with open(os.path.join(ROOT, "run.py")) as stream:
+        defined = set(re.findall(r'DEFINE_\w+\("(\w+)"', stream.read()))
+    of_evaluation = set(run_record.EVALUATION_FLAGS)
+    assert of_evaluation | set(run_record.SHARED_FLAGS) < defined
+    assert not of_evaluation & set(run_record.SHARED_FLAGS)
+    assert {"learning_rate", "train_input_file", "batch_size"} < (
+        defined - of_evaluation - set(run_record.SHARED_FLAGS))
+
+
 def test_the_revision_is_that_of_git_and_none_without_it(
         tmp_path, monkeypatch):
     def git(*arguments):
@@ -162,3 +188,8 @@ def test_no_record_is_none_and_a_damaged_one_is_named(tmp_path):
         (tmp_path / run_record.FILE).write_text(text)
         with pytest.raises(ValueError, match="run_config.json: not the record"):
             run_record.read(str(tmp_path))
+    assert run_record.read_evaluation(str(tmp_path)) is None
+    (tmp_path / run_record.EVALUATION_FILE).write_text('{"flags": {}}')
+    with pytest.raises(ValueError, match="eval_config.json: not the record of "
+                                         "an evaluation"):
+        run_record.read_evaluation(str(tmp_path))
