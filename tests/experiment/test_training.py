@@ -16,8 +16,32 @@ import modeling
 from conftest import (
     command, results_of, run_flags, scalars_of, selecting, users_of)
 from data.sequences import read_sequences
-from experiment import training
+from experiment import model_fn, training
 from util import load_pickle
+
+
+# --- curves -------------------------------------------------------------------
+
+@pytest.mark.parametrize("steps, between", [
+    (1, 1), (49, 1), (100, 2), (900, 18), (4999, 99), (5000, 100),
+    (400000, 100)])
+def test_a_short_training_logs_its_curves_more_often(steps, between):
+    assert model_fn.summary_steps(steps) == between
+
+
+def test_the_last_loss_is_logged_whatever_the_steps_between_points(tmp_path):
+    with tf.Graph().as_default():
+        step = tf.train.get_or_create_global_step()
+        tf.losses.add_loss(1.5 * tf.cast(step, tf.float32))
+        with tf.control_dependencies(tf.losses.get_losses()):
+            train_op = tf.assign_add(step, 1)
+        folder = str(tmp_path)
+        with tf.train.MonitoredTrainingSession(
+                hooks=[training.ProgressHook(7, folder)]) as session:
+            for _ in range(7):
+                session.run(train_op)
+        tf.summary.FileWriterCache.clear()
+    assert scalars_of(tmp_path) == {"loss": {7: 9.0}}
 
 
 # --- validation, selection and the run record --------------------------------
