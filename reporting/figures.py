@@ -12,6 +12,11 @@ from reporting.page import NOTHING, Figure, Section, Table, interval_cell
 # Columns of eval_users.tsv that a metric is broken down by.
 FACTORS = (("history_length", "items before the test item"),
            ("target_count", "training interactions of the target item"))
+# Event tag, its axis, and whether what is between two logged points is about
+# a straight line. The rate is none: it has corners and a jump.
+TRAINING_CURVES = (
+    ("loss", "training loss,\nnats per masked item", True),
+    ("learning_rate", "learning rate", False))
 
 
 # --- breakdown ----------------------------------------------------
@@ -45,16 +50,27 @@ def breakdown_section(runs, protocols, metric, factor, what, seed):
             for ranker, (counts, metrics) in zip(rankers, binned)]
     panels = [("protocol %s" % protocol, [
         plots.Bars(ranker.label, ranker.number, ranker.baseline,
-                          *metrics[protocol].T)
+                   *metrics[protocol].T)
         for ranker, (_, metrics) in zip(rankers, binned)
         if protocol in metrics]) for protocol in protocols]
     title = "%s by %s" % (METRIC_LABELS[metric], what)
+    users = [_range_text(in_bin) for in_bin in zip(*[
+        counts for counts, _ in binned[:len(runs)]])]
     return Section(title, [
         Figure("by_%s.png" % factor,
-               plots.points(panels, labels, what, METRIC_LABELS[metric]),
+               plots.points(panels, labels, ["n = " + text for text in users],
+                            what + "; n: users", METRIC_LABELS[metric]),
                "%s with 95 %% bootstrap intervals, in bins of about equally "
-               "many users." % title),
+               "many users; n: the users in the bin%s." % (
+                   title, u", fewest\u2013most of a run"
+                   if any(u"\u2013" in text for text in users) else "")),
         Table([what, "users", "ranked by"] + list(protocols), rows, 3)])
+
+
+def _range_text(numbers):
+    """"12", or "7\\u201312" of numbers that differ."""
+    return u"\u2013".join("%d" % number
+                          for number in sorted({min(numbers), max(numbers)}))
 
 
 def _rankers(runs, protocols):
@@ -122,38 +138,89 @@ def _bars(run, prefix, metrics, label, number, baseline):
         low, high = ([run.results[key + end] for key in keys]
                      for end in ("/low", "/high"))
     return plots.Bars(label, number, baseline,
-                             [run.results[key] for key in keys], low, high)
+                      [run.results[key] for key in keys], low, high)
 
 
 def curves_section(runs, protocols, metrics):
     """Loss, learning rate and ranking metrics over the training steps."""
-    blocks = []
-    for tag, ylabel in (("loss", "training loss, nats per masked item"),
-                        ("learning_rate", "learning rate")):
-        lines = [plots.Line(run.name, run.number, False,
-                                   *run.curves[""][tag]) for run in runs
-                 if tag in run.curves.get("", ())]
-        if lines:
-            blocks.append(Figure(
-                tag + ".png", plots.curves(
-                    [("", lines)], ylabel, from_zero=tag != "loss"),
-                "%s, as logged during training; of equal curves the lower ones "
-                "are drawn wider." % tag.replace("_", " ").capitalize()))
-    for metric in metrics:
-        panels = [("protocol %s" % protocol,
-                   _ranking_lines(runs, protocol, metric))
-                  for protocol in protocols]
-        panels = [panel for panel in panels if panel[1]]
-        if panels:
-            blocks.append(Figure(
-                "curve_%s.png" % metric.replace("@", "_at_"),
-                plots.curves(panels, METRIC_LABELS[metric], from_zero=True),
-                "%s over the training steps, one point an evaluation."
-                % METRIC_LABELS[metric]))
+    blocks, single = _training_figures(runs)
+    figures, single_ranked = _ranking_figures(runs, protocols, metrics)
+    blocks += figures
+    texts = (_grouped(single, "%s (%s)")
+             + _grouped(single_ranked, "%s (protocol %s)"))
+    if texts:
+        blocks.append("Logged at one step only, so no curve is drawn: %s."
+                      % "; ".join(texts))
     without = [run.name for run in runs if "" not in run.curves]
     if without:
         blocks.append("No event files of a training: %s." % ", ".join(without))
     return Section("Curves", blocks)
+
+
+def _training_figures(runs):
+    """list of Figure, and pairs of a label and what of it is one point."""
+    figures, single = [], []
+    for tag, ylabel, straight in TRAINING_CURVES:
+        what = tag.replace("_", " ")
+        lines, points = _split([
+            plots.Line(run.name, run.number, False, *run.curves[""][tag])
+            for run in runs if tag in run.curves.get("", ())])
+        single += [(label, what) for label in points]
+        if lines:
+            figures.append(Figure(
+                tag + ".png", plots.curves([("", lines)], ylabel,
+                                           from_zero=tag != "loss",
+                                           join_few=straight),
+                _training_caption(what, lines, straight)))
+    return figures, single
+
+
+def _ranking_figures(runs, protocols, metrics):
+    """list of Figure, and pairs of a label and a protocol that is one point."""
+    figures, single = [], []
+    for metric in metrics:
+        panels = []
+        for protocol in protocols:
+            lines, points = _split(_ranking_lines(runs, protocol, metric))
+            single += [(label, protocol) for label in points]
+            if lines:
+                panels.append(("protocol %s" % protocol, lines))
+        if panels:
+            label = METRIC_LABELS[metric]
+            figures.append(Figure(
+                "curve_%s.png" % label.lower().replace("@", "_at_"),
+                plots.curves(panels, label, from_zero=True),
+                "%s over the training steps, one point per evaluation."
+                % label))
+    return figures, single
+
+
+def _split(lines):
+    """The lines of two points or more, and the labels of the others."""
+    return ([line for line in lines if len(line.steps) > 1],
+            [line.label for line in lines if len(line.steps) < 2])
+
+
+def _training_caption(what, lines, straight):
+    text = "%s, as logged during training." % what.capitalize()
+    few = ["%s %d" % (line.label, len(line.steps)) for line in lines
+           if len(line.steps) <= plots.FEW]
+    if few:
+        text += " Each logged point is marked (%s)%s." % (
+            ", ".join(few), "" if straight else
+            ", and none are joined: what lies between was not logged")
+    if len(lines) > 1:
+        text += " Of equal curves the lower ones are drawn wider."
+    return text
+
+
+def _grouped(pairs, form):
+    """list of str, one per first element, with all of its second ones."""
+    seconds = collections.OrderedDict()
+    for first, second in pairs:
+        seconds.setdefault(first, collections.OrderedDict())[second] = None
+    return [form % (first, ", ".join(found))
+            for first, found in seconds.items()]
 
 
 def _ranking_lines(runs, protocol, metric):

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = ("o", "s", "^", "D", "v")  # 6 x 5: thirty runs without repeat
 _GREYS = ("#595959", "#a6a6a6")
-_BASELINE_MARKERS = ("x", "+")
+_BASELINE_MARKERS = ("x", "*")
 _HATCHES = ("//", "..")
-FEW = 40  # points of a line up to which each is marked
+FEW = 100  # points of a line up to which each is marked
 
 # A curve; `number` is its run's, for the colour, and a second kind of curve
 # of that run is dashed.
@@ -24,13 +24,16 @@ Line = collections.namedtuple("Line", "label number dashed steps values")
 Bars = collections.namedtuple("Bars", "label number baseline values low high")
 
 
-def curves(panels, ylabel, from_zero):
+def curves(panels, ylabel, from_zero, join_few=True):
     """Lines over training steps.
 
     Args:
         panels: list of (title, list of Line); an empty title is left out.
         ylabel: str.
         from_zero: bool, whether the y axis starts at 0.
+        join_few: bool, whether points are joined where a line has FEW of them
+            or less. False for what is known to be no straight line between
+            two points.
 
     Returns:
         bytes, a PNG.
@@ -41,12 +44,15 @@ def curves(panels, ylabel, from_zero):
             # Of curves that lie on one another the lower ones are wider.
             covered = sum(np.array_equal(line.values, other.values)
                           for other in lines[i + 1:])
+            wider = 2.5 * min(covered, 4)
+            few = len(line.steps) <= FEW
+            joined = join_few or not few
             axis.plot(line.steps, line.values, label=line.label,
                       color=_COLOURS[line.number % len(_COLOURS)],
-                      linestyle="--" if line.dashed else "-",
-                      linewidth=1.3 + 2.5 * min(covered, 4),
+                      linestyle=("--" if line.dashed else "-") if joined
+                      else "none", linewidth=1.3 + wider,
                       marker=_MARKERS[line.number % len(_MARKERS)]
-                      if len(line.steps) <= FEW else None, markersize=5,
+                      if few else None, markersize=4 + wider,
                       markerfacecolor="white" if line.dashed else None)
         axis.set_title(title)
         axis.set_xlabel("training step")
@@ -56,7 +62,7 @@ def curves(panels, ylabel, from_zero):
         axis.xaxis.set_major_locator(ticker.MaxNLocator(
             6, steps=(1, 2, 5, 10), integer=True))
         axis.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
-        axis.ticklabel_format(axis="y", scilimits=(-2, 4))
+        axis.ticklabel_format(axis="y", scilimits=(-4, 4))
         if from_zero:
             _show_zero(axis)
     return _finish(figure, axes)
@@ -90,31 +96,40 @@ def bars(panels, groups, ylabel):
     return _finish(figure, axes)
 
 
-def points(panels, groups, xlabel, ylabel):
-    """Points with intervals in ordered groups, joined by thin lines.
+def points(panels, groups, notes, xlabel, ylabel):
+    """Points with intervals in ordered groups, side by side in each.
 
-    Args: as `bars`, and xlabel, str.
+    Nothing joins them: beside one another, lines would stand at different
+    heights where the points do not.
+
+    Args: as `bars`, and
+        notes: list of str, one to stand below each tick label.
+        xlabel: str.
     """
     if max(len(name) for name in groups) > 8:  # "1234\u20135678" on two lines
         groups = [name.replace(u"\u2013", u"\u2013\n") for name in groups]
+    groups = ["%s\n%s" % pair for pair in zip(groups, notes)]
     figure, axes = _grid(len(panels), height=3.3)
     for axis, (title, series) in zip(axes, panels):
         for i, item in enumerate(series):
             markers = _BASELINE_MARKERS if item.baseline else _MARKERS
             axis.errorbar(_places(groups, i, len(series),
-                                  min(0.09, 0.8 / len(series))), item.values,
+                                  min(0.14, 0.8 / len(series))), item.values,
                           yerr=_errors(item), label=item.label,
-                          color=_colour(item), linewidth=0.7, elinewidth=1.2,
+                          color=_colour(item), elinewidth=1.2,
                           marker=markers[item.number % len(markers)],
-                          markersize=5, capsize=2,
-                          linestyle=":" if item.baseline else "-")
+                          markersize=5, capsize=2, linestyle="none")
         axis.set_title(title)
         axis.set_xlabel(xlabel)
         axis.set_ylabel(ylabel)
         axis.set_xticks(range(len(groups)))
         axis.set_xticklabels(groups)
+        axis.set_xticks(np.arange(1, len(groups)) - 0.5, minor=True)
+        axis.tick_params(axis="x", which="minor", length=0)
+        axis.grid(True, axis="x", which="minor", linewidth=0.5, color="#dddddd")
+        axis.set_xlim(-0.5, len(groups) - 0.5)
         _show_zero(axis)
-    return _finish(figure, axes)
+    return _finish(figure, axes, handlelength=1)
 
 
 # --- shared -----------------------------------------------------------------
@@ -154,7 +169,7 @@ def _show_zero(axis):
     axis.set_ylim(-0.03 * top, 1.06 * top)
 
 
-def _finish(figure, axes):
+def _finish(figure, axes, handlelength=3):
     """Grid, fonts, one legend under all panels; the PNG's bytes."""
     labels = collections.OrderedDict()
     for axis in axes:
@@ -167,7 +182,8 @@ def _finish(figure, axes):
     figure.tight_layout()
     longest = max(len(label) for label in labels)
     figure.legend(list(labels.values()), list(labels), loc="upper center",
-                  bbox_to_anchor=(0.5, 0.0), frameon=False, handlelength=3,
+                  bbox_to_anchor=(0.5, 0.0), frameon=False,
+                  handlelength=handlelength,
                   ncol=max(1, min(len(labels), 110 // (longest + 8))))
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=140, bbox_inches="tight")

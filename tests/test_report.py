@@ -19,7 +19,7 @@ def test_the_command_prints_the_tables_and_writes_the_report(two_runs,
         output
     assert "protocol full" not in output
     text = (folder / "report.md").read_text(encoding="utf-8")
-    assert output in text and "curve_hit_at_5.png" in text
+    assert output in text and "curve_hr_at_5.png" in text
     assert os.path.exists(str(folder / "report.html"))
 
 

@@ -68,7 +68,7 @@ def test_the_page_holds_every_figure_and_every_table(written, whole):
     names = sorted(name for name in os.listdir(str(written))
                    if name.endswith(".png"))
     assert names == ["by_history_length.png", "by_target_count.png",
-                     "curve_ap.png", "curve_hit_at_10.png",
+                     "curve_hr_at_10.png", "curve_mrr.png",
                      "curve_ndcg_at_10.png", "learning_rate.png", "loss.png",
                      "metrics.png"]
     embedded = {base64.b64decode(source.split(",")[1])
