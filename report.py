@@ -40,11 +40,13 @@ def define_flags():
                       "that the runs were evaluated under.")
     flags.DEFINE_list("metrics", list(HEADLINE_METRICS),
                       "Metrics that are tested, plotted and broken down (the "
-                      "first one), comma-separated; the tables show all.")
+                      "first one), comma-separated, by their names in "
+                      "eval_results.txt; the tables show all.")
     flags.DEFINE_bool("compare", True,
                       "Test every further run against the first one.")
     flags.DEFINE_bool("reference", False,
-                      "Add published numbers, labelled so.")
+                      "Add published numbers of the runs' datasets, labelled "
+                      "so; a note names the runs that have none.")
     flags.DEFINE_integer("random_seed", 12345, "Of the bootstrap resamples.",
                          lower_bound=0, upper_bound=2 ** 31 - 1)
 

@@ -14,6 +14,12 @@ import util
 from data.sequences import MAX_ID
 from experiment import record
 
+# How gen_data_fin.py names its files: <dataset><signature><ending>, where the
+# signature is made of its hyper-parameters unless it is given.
+_SIGNATURE = re.compile(r"(-(mp|sw|mlp|df|mpps|msl)-?[0-9.]+)*(-ho)?$")
+_ENDING = re.compile(r"\.(vocab|his|(train|valid|test)\.tfrecord"
+                     r"(-[0-9]+-of-[0-9]+)?)$")
+
 RESULTS_FILE = "eval_results.txt"
 USERS_FILE = "eval_users.tsv"
 _HOW = "write it with run.py --do_eval"
@@ -22,10 +28,11 @@ _TOLERANCE = 1e-9  # between the two files' metrics: both are float64
 
 # `number` counts the runs of a report, from 0.
 # `users` is None for a run without eval_users.tsv, `record` for one without
-# run_config.json; `curves` maps the folder of the event files ("" is the
-# training's) to tag -> (steps, values).
+# run_config.json, `evaluation` for one without eval_config.json; `curves` maps
+# the folder of the event files ("" is the training's) to
+# tag -> (steps, values).
 Run = collections.namedtuple("Run", "number name folder config results "
-                                    "users record curves")
+                                    "users record evaluation curves")
 # int64 arrays [users], by user; ranks: column ("paper", "most_popular/paper")
 # -> array.
 Users = collections.namedtuple("Users", "user item history_length "
@@ -54,8 +61,11 @@ def read_run(folder, name, number):
     if os.path.exists(os.path.join(folder, USERS_FILE)):
         users = read_users(os.path.join(folder, USERS_FILE))
         _check_same_evaluation(folder, results, users)
+    evaluated = record.read_evaluation(folder)
+    if evaluated:
+        _check_same_step(folder, results, evaluated)
     return Run(number, name, folder, config, results, users,
-               record.read(folder), read_curves(folder))
+               record.read(folder), evaluated, read_curves(folder))
 
 
 def read_results(path):
@@ -167,6 +177,15 @@ def _check_same_evaluation(folder, results, users):
                                           USERS_FILE))
 
 
+def _check_same_step(folder, results, evaluated):
+    """Another step's record is that of another evaluation."""
+    if evaluated["step"] != results.get("global_step"):
+        raise ValueError("%s: step %s in %s, %s in %s; write both with one "
+                         "run.py --do_eval" % (
+                             folder, evaluated["step"], record.EVALUATION_FILE,
+                             results.get("global_step"), RESULTS_FILE))
+
+
 def check_same_users(reference, other):
     """Raises ValueError unless both runs ranked the same items of the same
     users."""
@@ -185,6 +204,22 @@ def check_same_users(reference, other):
             "item in %s than in %s; compare runs over the same test file, or "
             "pass --nocompare"
             % (differing, len(ours.user), reference.name, other.name))
+
+
+# --- what the runs are about ------------------------------------------------
+
+def dataset_names(run):
+    """The datasets that a run's data files are named after.
+
+    Returns:
+        list of str, sorted; empty where no record names a file. What is left
+        of a signature that was given by hand stays in the name.
+    """
+    files = [name for found in (run.record, run.evaluation) if found
+             for names in found.get("data_files", {}).values()
+             for name in names]
+    return sorted({_SIGNATURE.sub("", _ENDING.sub("", name))
+                   for name in files})
 
 
 # --- event files ------------------------------------------------------------

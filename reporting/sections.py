@@ -5,6 +5,7 @@ import collections
 import numpy as np
 
 import evaluation
+from evaluation import METRIC_LABELS
 from data.known_datasets import PUBLISHED_RESULTS
 from experiment import record
 from reporting import stats
@@ -12,13 +13,15 @@ from reporting.figures import (
     FACTORS, bars_figure, breakdown_section, curves_section)
 from reporting.page import NOTHING, Section, Table, interval_cell
 from reporting.runs import (
-    RESULTS_FILE, USERS_FILE, check_same_users, evaluated_protocols)
+    RESULTS_FILE, USERS_FILE, check_same_users, dataset_names,
+    evaluated_protocols)
 
 CANDIDATES = {
     "seed": "100 items by popularity, outside the model's input window",
     "paper": "100 items by popularity, outside the whole history",
     "uniform": "100 uniformly drawn items, outside the whole history",
     "full": "every item outside the whole history"}
+UNKNOWN = "unknown"  # a cell whose file is missing
 
 
 # --- sections: runs, results ------------------------------------------------
@@ -69,11 +72,30 @@ def results_section(runs, protocol, published):
              for where, dataset, what, values in published
              if where == protocol]
     blocks = ["The test item is ranked among %s." % CANDIDATES[protocol],
-              Table(["ranked by"] + list(evaluation.METRICS), rows, 1)]
+              Table(["ranked by"] + list(METRIC_LABELS.values()), rows, 1)]
+    blocks += _candidate_notes(runs, protocol)
     if missing:
         blocks.append("Not evaluated under this protocol: %s."
                       % ", ".join(missing))
     return Section("Results, protocol %s" % protocol, blocks)
+
+
+def _candidate_notes(runs, protocol):
+    """list of str: which evaluations had other candidates by their flags."""
+    notes = []
+    flags = [(run.name, run.evaluation["flags"]) for run in runs
+             if run.evaluation]
+    uniform = [name for name, values in flags
+               if not values.get("use_pop_random", True)]
+    if protocol == "seed" and uniform:
+        notes.append("Drawn uniformly instead, by --use_pop_random=False: %s."
+                     % ", ".join(uniform))
+    of_file = ["%s (%s)" % (name, values["candidates_file"])
+               for name, values in flags if values.get("candidates_file")]
+    if protocol != "full" and of_file:
+        notes.append("The candidates are those of --candidates_file: %s."
+                     % ", ".join(of_file))
+    return notes
 
 
 def _metric_cells(results, prefix):
@@ -107,9 +129,11 @@ def baseline_rows(runs, protocol):
     return rows
 
 
-def reading_notes(runs, protocols, reference):
+def reading_notes(runs, protocols):
     """list of str: how to read the tables, and which runs lack what."""
-    notes = ["In square brackets: the 95 % bootstrap interval over test users. "
+    notes = ["HR@k, NDCG@k and MRR are hit@k, ndcg@k and ap in %s and in "
+             "--metrics." % RESULTS_FILE,
+             "In square brackets: the 95 % bootstrap interval over test users. "
              "It says how far other users would move the number, not how far "
              "another training seed would."]
     without = [run.name for run in runs if not any(
@@ -124,20 +148,33 @@ def reading_notes(runs, protocols, reference):
         notes.append("Without %s (run.py --do_eval writes it), so in no test "
                      "and no breakdown: %s."
                      % (USERS_FILE, ", ".join(without)))
-    if reference:
-        notes.append("Rows marked published are printed as their sources give "
-                     "them, for the dataset they name. They are no results of "
-                     "these runs, and other code drew their candidates.")
     return notes
 
 
 def published_rows(runs):
-    """The PUBLISHED_RESULTS of the runs' datasets, or all where none is known."""
-    named = [name for run in runs if run.record
-             for names in run.record["data_files"].values() for name in names]
-    known = [row for row in PUBLISHED_RESULTS
-             if any(name.startswith(row[1]) for name in named)]
-    return known or PUBLISHED_RESULTS
+    """The PUBLISHED_RESULTS of the runs' datasets, by their exact names."""
+    names = {name for run in runs for name in dataset_names(run)}
+    return [row for row in PUBLISHED_RESULTS if row[1] in names]
+
+
+def published_notes(runs):
+    """list of str: what the published rows are, and which runs have none."""
+    notes = []
+    if published_rows(runs):
+        notes.append("Rows marked published are printed as their sources give "
+                     "them, for the dataset they name. They are no results of "
+                     "these runs, and other code drew their candidates.")
+    without = ["%s (%s)" % (run.name, ", ".join(dataset_names(run))
+                            or "no data file recorded")
+               for run in runs if not published_rows([run])]
+    if without:
+        known = collections.OrderedDict.fromkeys(
+            row[1] for row in PUBLISHED_RESULTS)
+        notes.append("No published numbers are known for %s. They are for %s, "
+                     "told by the recorded data files: exactly this name, "
+                     "followed by the signature that gen_data_fin.py makes."
+                     % (", ".join(without), " and ".join(known)))
+    return notes
 
 
 # --- sections: comparison ---------------------------------------------------
@@ -160,7 +197,8 @@ def comparison_section(reference, other, protocols, metrics, seed):
     for i, found in enumerate(results):
         equal = len(values[0]) - found.better - found.worse
         rows.append([
-            protocols[i // len(metrics)], metrics[i % len(metrics)],
+            protocols[i // len(metrics)],
+            METRIC_LABELS[metrics[i % len(metrics)]],
             "%.4f" % values[0][:, i].mean(), "%.4f" % values[1][:, i].mean(),
             "%+.4f\n[%+.4f, %+.4f]" % (found.difference, found.low, found.high),
             "%.4f" % found.bootstrap_p, _p_cell(found.wilcoxon_p),
@@ -206,32 +244,76 @@ def _comparison_notes(reference, other, protocols, tests):
 
 # --- sections: configuration ------------------------------------------------
 
-def configuration_section(runs):
-    """What run_config.json and the model configs hold, differences first."""
-    flat = [dict(_flatten("", run.record or {"model_config": run.config}))
-            for run in runs]
-    rows = [[key] + [values.get(key, NOTHING) for values in flat]
+def configuration_sections(runs):
+    """What the trainings and the evaluations were made of."""
+    return [
+        _configuration_section(
+            "training", record.FILE, "--do_train", runs,
+            [run.record and _of_training(run.record) for run in runs],
+            [{"model_config": run.config} for run in runs]),
+        _configuration_section(
+            "evaluation", record.EVALUATION_FILE, "--do_eval", runs,
+            [run.evaluation and _of_evaluation(run.evaluation)
+             for run in runs], [{} for _ in runs])]
+
+
+def _of_training(recorded):
+    """A training's record without what only evaluations read."""
+    return dict(recorded, **{
+        part: {flag: value for flag, value in recorded[part].items()
+               if flag not in record.EVALUATION_FLAGS}
+        for part in ("flags", "data_files")})
+
+
+def _of_evaluation(recorded):
+    """An evaluation's record without what only trainings read."""
+    read = record.EVALUATION_FLAGS + record.SHARED_FLAGS
+    return dict(recorded, **{
+        part: {flag: value for flag, value in recorded.get(part, {}).items()
+               if flag in read} for part in ("flags", "data_files")})
+
+
+def _configuration_section(what, file, flag, runs, records, otherwise):
+    """What records hold, what differs between the runs first.
+
+    Args:
+        what: str, "training" or "evaluation".
+        file: str, the records' file. flag: str, of run.py, that writes it.
+        runs: list of Run.
+        records: list of dict, None for a run without the file.
+        otherwise: list of dict, what is known of a run without the file.
+    """
+    missing = [run.name for run, found in zip(runs, records) if not found]
+    flat = [dict(_flatten("", found or known))
+            for found, known in zip(records, otherwise)]
+    rows = [[key] + [values.get(key, NOTHING if found else UNKNOWN)
+                     for values, found in zip(flat, records)]
             for key in sorted(set().union(*flat))]
     differing = [row for row in rows if len(set(row[1:])) > 1]
     equal = [row for row in rows if len(set(row[1:])) == 1]
     header = ["key"] + [run.name for run in runs]
     blocks = []
+    if missing:
+        blocks.append("No %s (run.py %s writes it), so the flags and versions "
+                      "of the %s are unknown: %s."
+                      % (file, flag, what, ", ".join(missing)))
     if differing:
-        blocks += ["What differs between the runs:",
+        blocks += ["What differs between the runs, or is unknown of some:"
+                   if missing else "What differs between the runs:",
                    Table(header, differing, len(header))]
     if equal and len(runs) > 1:
         blocks.append("What is the same in all of them:")
         header, equal = ["key", "value"], [row[:2] for row in equal]
     if equal:
         blocks.append(Table(header, equal, len(header)))
-    return Section("Configuration", blocks)
+    return Section("Configuration of the %s" % what, blocks)
 
 
 def _flatten(prefix, value):
     """Pairs of a dotted key and a str, from nested dicts."""
     if not isinstance(value, dict):
-        text = ", ".join(map(str, value)) if isinstance(value, list) \
-            else str(value)
+        text = ", ".join(map(str, value)) or "none" \
+            if isinstance(value, list) else str(value)
         return [(prefix, text)]
     return [pair for key in value for pair in _flatten(
         "%s.%s" % (prefix, key) if prefix else key, value[key])]
@@ -254,7 +336,8 @@ def make_sections(runs, protocols, args):
     published = published_rows(runs) if args.reference else ()
     results = [results_section(runs, protocol, published)
                for protocol in protocols]
-    results[0].blocks[:0] = reading_notes(runs, protocols, args.reference)
+    results[0].blocks[:0] = reading_notes(runs, protocols) + (
+        published_notes(runs) if args.reference else [])
     comparisons = []
     if args.compare:
         comparisons = [comparison_section(ranked[0], other, protocols,
@@ -269,4 +352,4 @@ def make_sections(runs, protocols, args):
                                       factor, what, args.random_seed)
                     for factor, what in FACTORS]
     return ([runs_section(runs)] + results + comparisons,
-            further + [configuration_section(runs)])
+            further + configuration_sections(runs))

@@ -75,8 +75,22 @@ def write_results(folder, columns, intervals=True, **extra):
             stream.write("%s = %s\n" % (key, results[key]))
 
 
+def write_evaluation(folder, data_files=(), **flags):
+    """eval_config.json; flags: those that are not the usual ones."""
+    (folder / "eval_config.json").write_text(json.dumps({
+        "evaluated": "2026-11-24T10:00:00+0000", "checkpoint": "model.ckpt-300",
+        "step": 300, "packages": {"numpy": "1.26.4"},
+        "data_files": dict(data_files), "flags": dict({
+            "eval_seeds": 3, "protocols": ["paper", "full"],
+            "eval_batch_size": 64, "use_pop_random": True,
+            "candidates_file": None, "learning_rate": 1e-4}, **flags)}))
+
+
 def write_run(folder, seed, protocols=evaluation.PROTOCOLS, curves=False):
-    """A run directory as run.py leaves it; returns its name and columns."""
+    """A run directory as run.py leaves it; returns its name and columns.
+
+    Its training had other evaluation flags than its evaluation.
+    """
     folder.mkdir()
     columns, order = user_columns(seed, protocols)
     write_users(folder, columns, order)
@@ -84,8 +98,15 @@ def write_run(folder, seed, protocols=evaluation.PROTOCOLS, curves=False):
     (folder / "run_config.json").write_text(json.dumps({
         "seed": seed, "validation": "held out",
         "git_revision": "abc<&>", "hardware": {"cpus": 2},
-        "packages": {"numpy": "1.19.5"}, "flags": {"learning_rate": 1e-4},
-        "data_files": {"test_input_file": {"ml-1m-x.his": "5" * 64}}}))
+        "packages": {"numpy": "1.19.5"}, "flags": {
+            "learning_rate": 1e-4, "eval_seeds": 1, "protocols": ["seed"],
+            "eval_batch_size": 256, "use_pop_random": False,
+            "candidates_file": "training.tsv", "test_input_file": "x"},
+        "data_files": {
+            "train_input_file": {"ml-1m-mp1.0-sw0.5.train.tfrecord": "5" * 64},
+            "test_input_file": {"ml-1m-mp1.0-sw0.5.test.tfrecord": "6" * 64}}}))
+    write_evaluation(folder, {"test_input_file": {
+        "ml-1m-mp1.0-sw0.5.test.tfrecord": "7" * 64}})
     if curves:
         write_scalars(folder, {
             "loss": {100: 7.5, 200: 6.0 - seed, 300: 5.0},

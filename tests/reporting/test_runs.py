@@ -7,7 +7,9 @@ import pytest
 import evaluation
 import report
 from reporting import runs as run_files
-from written_runs import COLUMNS, sections_of, two_runs, user_columns, write_results, write_run, write_scalars, write_users
+from written_runs import (
+    COLUMNS, sections_of, two_runs, user_columns, write_results, write_run,
+    write_scalars, write_users)
 
 
 # --- reading a run ----------------------------------------------------------
@@ -135,6 +137,24 @@ def test_a_damaged_record(tmp_path, content):
     (tmp_path / "run" / "run_config.json").write_text(content)
     assert "run_config.json: not the record of a training" in read_error(
         tmp_path / "run")
+
+
+@pytest.mark.parametrize("content", [
+    "{", "[]", "{}", '{"flags": [], "checkpoint": "x", "step": 300}',
+    '{"flags": {}, "checkpoint": "x"}'])
+def test_a_damaged_record_of_an_evaluation(tmp_path, content):
+    write_run(tmp_path / "run", 1, ["paper"])
+    (tmp_path / "run" / "eval_config.json").write_text(content)
+    assert "eval_config.json: not the record of an evaluation" in read_error(
+        tmp_path / "run")
+
+
+def test_the_record_of_another_evaluation_is_refused(tmp_path):
+    write_run(tmp_path / "run", 1, ["paper"])
+    path = tmp_path / "run" / "eval_config.json"
+    path.write_text(path.read_text().replace('"step": 300', '"step": 200'))
+    assert "step 200 in eval_config.json, 300.0 in eval_results.txt; write " \
+        "both with one run.py --do_eval" in read_error(tmp_path / "run")
 
 
 def test_no_run_and_one_run_twice(two_runs):
