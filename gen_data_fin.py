@@ -31,9 +31,10 @@ util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
 from data.instances import (  # noqa: E402
-    Options, TrainingInstances, serialize_last, window_step)
+    Options, TrainingInstances, serialize_last)
 from data.known_datasets import DATASETS  # noqa: E402
 from data.sequences import data_partition  # noqa: E402
+from data.windows import window_step  # noqa: E402
 
 PICKLE_PROTOCOL = 2       # the published files' protocol
 MOST_SHARDS = 99999       # the names have five digits
