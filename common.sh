@@ -4,6 +4,8 @@ set -euo pipefail
 
 SUPPORTED="3.6 3.7 3.9 3.10 3.11"
 VENVS=${VENVS:-.venv}
+data_dir=./data
+CKPT_DIR=${CKPT_DIR:-./checkpoints}
 
 fail() {
   echo "$(basename "$0"): error: $*" >&2
@@ -54,6 +56,11 @@ pip_arguments() {
   fi
 }
 
+# Whether a stamp file says that exactly this was done.
+is_stamped() {
+  [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]
+}
+
 # Makes the virtual environment, unless it is there already, and sets PYTHON to
 # its interpreter. Further arguments are requirements files to add.
 set_up() {
@@ -65,8 +72,8 @@ set_up() {
   mapfile -t arguments < <(pip_arguments "$version")
   for extra in "$@"; do arguments+=(-r "$extra"); done
   wanted=$(printf '%s\n' "${arguments[@]}"; cat requirements.txt "$@")
-  stamp=$venv/installed${1:+-$(basename "$(dirname "$1")")}
-  if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
+  stamp=$venv/installed${1:+-${1//\//-}}
+  if ! is_stamped "$stamp" "$wanted"; then
     echo "setting up Python $version in $venv; this happens once" >&2
     "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null \
       || fail "$PYTHON has no venv module; install it (on Debian and Ubuntu: apt install python$version-venv) or set PYTHON= to another"
@@ -79,19 +86,31 @@ set_up() {
   PYTHON=$venv/bin/python
 }
 
-# Generates, trains and evaluates one dataset with the variables of the caller,
-# after making data/<name>.txt where it is missing; the arguments go to run.py.
-run_dataset() {
-  local data=./data/$dataset_name$signature argument form=$attention_form directory
-  for argument in "$@"; do
-    [[ "$argument" != --attention_form=* ]] || form=${argument#*=}
-  done
-  directory=$CKPT_DIR/$dataset_name$signature-$dim$([ "$form" = cross_published ] || echo "-$form")
-  set_up
-  # shellcheck disable=SC2086  # a command and its arguments
-  [ -f "data/$dataset_name.txt" ] || "$PYTHON" -u $make_data
+# Sets what neither the environment nor the caller has set. Each of these can be
+# set from the environment.
+set_defaults() {
+  mask_prob=${mask_prob:-1.0}
+  dupe_factor=${dupe_factor:-10}
+  pool_size=${pool_size:-10}
+  batch_size=${batch_size:-256}
+  num_warmup_steps=${num_warmup_steps:-100}
+  learning_rate=${learning_rate:-1e-4}
+  output_bias=${output_bias:-zeros}
+  # Another form trains in a directory of its own.
+  attention_form=${attention_form:-cross_published}
+  # True keeps the validation items out of training and chooses a checkpoint by
+  # them.
+  holdout_validation=${holdout_validation:-False}
+  make_data=${make_data:-data/prepare_data.py $dataset_name}
+  bert_config_file=${bert_config_file:-./bert_train/bert_config_${dataset_name}_$dim.json}
+  signature=${signature:--mp$mask_prob-sw$prop_sliding_window-mlp$masked_lm_prob-df$dupe_factor-mpps$max_predictions_per_seq-msl$max_seq_length$([ "$holdout_validation" != True ] || echo -ho)}
+}
+
+# Makes the training and test files of the interactions.
+generate() {
   "$PYTHON" -u gen_data_fin.py \
     --dataset_name="$dataset_name" \
+    --data_dir="$data_dir/" \
     --max_seq_length="$max_seq_length" \
     --max_predictions_per_seq="$max_predictions_per_seq" \
     --mask_prob="$mask_prob" \
@@ -101,19 +120,29 @@ run_dataset() {
     --signature="$signature" \
     --pool_size="$pool_size" \
     --holdout_validation="$holdout_validation"
+}
+
+# Trains and evaluates on what was generated, in $model_dir, which it sets; the
+# arguments go to run.py.
+train_and_evaluate() {
+  local data=$data_dir/$dataset_name$signature argument form=$attention_form
+  for argument in "$@"; do
+    [[ "$argument" != --attention_form=* ]] || form=${argument#*=}
+  done
   if [ "$holdout_validation" = True ]; then
     set -- --valid_input_file="$data.valid.tfrecord" "$@"
   fi
+  model_dir=$CKPT_DIR/$dataset_name$signature-$dim$([ "$form" = cross_published ] || echo "-$form")
   "$PYTHON" -u run.py \
     --train_input_file="$data.train.tfrecord" \
     --test_input_file="$data.test.tfrecord" \
     --vocab_filename="$data.vocab" \
     --user_history_filename="$data.his" \
-    --checkpointDir="$directory" \
+    --checkpointDir="$model_dir" \
     --attention_form="$form" \
     --do_train=True \
     --do_eval=True \
-    --bert_config_file="./bert_train/bert_config_${dataset_name}_$dim.json" \
+    --bert_config_file="$bert_config_file" \
     --batch_size="$batch_size" \
     --max_seq_length="$max_seq_length" \
     --max_predictions_per_seq="$max_predictions_per_seq" \
@@ -122,28 +151,22 @@ run_dataset() {
     --learning_rate="$learning_rate" \
     --output_bias="$output_bias" \
     "$@"
-  cat <<NEXT
-the curves:      $(dirname "$PYTHON")/tensorboard --logdir $CKPT_DIR
-a report:        $PYTHON -m pip install -r requirements-report.txt && $PYTHON report.py $directory
-NEXT
 }
 
-# Hyper-parameters that the datasets share; each can be set from the
-# environment. The caller has set the dataset's own before.
-CKPT_DIR=${CKPT_DIR:-./checkpoints}
-mask_prob=${mask_prob:-1.0}
-dupe_factor=${dupe_factor:-10}
-pool_size=${pool_size:-10}
-batch_size=${batch_size:-256}
-num_warmup_steps=${num_warmup_steps:-100}
-learning_rate=${learning_rate:-1e-4}
-output_bias=${output_bias:-zeros}
-# Another form trains in a directory of its own.
-attention_form=${attention_form:-cross_published}
-# True keeps the validation items out of training and chooses a checkpoint by
-# them.
-holdout_validation=${holdout_validation:-False}
-if [ -n "${dataset_name:-}" ]; then
-  make_data=${make_data:-data/prepare_data.py $dataset_name}
-  signature=${signature:--mp$mask_prob-sw$prop_sliding_window-mlp$masked_lm_prob-df$dupe_factor-mpps$max_predictions_per_seq-msl$max_seq_length$([ "$holdout_validation" != True ] || echo -ho)}
-fi
+# Prints what to do next: pairs of a name and a command.
+say_next() {
+  printf '%-16s %s\n' "$@"
+}
+
+# The whole pipeline of a dataset with the variables of the caller, after making
+# $data_dir/<name>.txt where it is missing; the arguments go to run.py.
+run_dataset() {
+  set_defaults
+  set_up
+  # shellcheck disable=SC2086  # a command and its arguments
+  [ -f "$data_dir/$dataset_name.txt" ] || "$PYTHON" -u $make_data
+  generate
+  train_and_evaluate "$@"
+  say_next "the curves:" "$(dirname "$PYTHON")/tensorboard --logdir $CKPT_DIR" \
+    "a report:" "$PYTHON -m pip install -r requirements-report.txt && $PYTHON report.py $model_dir"
+}
