@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Your own interactions, from a file to a trained model and its report:
+#
+#   ./run_own.sh ratings.csv --user_column=user --item_column=item \
+#       --time_column=time [flags of data/prepare_data.py] [-- flags of run.py]
+#
+# The same command again goes on where it was interrupted.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+source ./common.sh
+
+# Takes the file and the flags of data/prepare_data.py from the arguments; those
+# of run.py are left in run_flags.
+read_arguments() {
+  local usage="./run_own.sh FILE --user_column=NAME --item_column=NAME --time_column=NAME [flags of data/prepare_data.py] [-- flags of run.py]"
+  [ $# -gt 0 ] && [[ "$1" != -* ]] || fail "the file comes first: $usage"
+  input=$1
+  [[ "$input" = /* ]] || input=$OLDPWD/$input
+  [ -f "$input" ] || fail "no file $1; $usage"
+  dataset_name=$(basename "$input")
+  dataset_name=${dataset_name%%.*}
+  prepare_flags=(--name="$dataset_name")
+  shift
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do
+    case $1 in
+      --name=*) dataset_name=${1#*=} ;;
+      --data_dir=*) data_dir=${1#*=} ;;
+      --*) ;;
+      *) fail "'$1' is not a flag; flags are written --name=value" ;;
+    esac
+    prepare_flags+=("$1")
+    shift
+  done
+  run_flags=(--early_stopping_patience="$early_stopping_patience" "${@:2}")
+}
+
+# Runs a command that makes a file, unless it was made of exactly this before.
+make_once() {
+  local file=$1 wanted=$2
+  shift 2
+  if [ -f "$file" ] && is_stamped "$file.done" "$wanted"; then
+    echo "$file is there already" >&2
+    return
+  fi
+  "$@"
+  printf '%s\n' "$wanted" > "$file.done"
+}
+
+# Makes $data_dir/<name>.txt. Another one is overwritten only if it was made here
+# and no model has been trained on it.
+prepare() {
+  local made=$data_dir/$dataset_name.txt wanted trained
+  wanted=$(cksum < "$input"; printf '%s\n' "${prepare_flags[@]}")
+  trained=("$CKPT_DIR/$dataset_name"-*)
+  if [ -f "$made" ] && ! is_stamped "$made.done" "$wanted" \
+      && { [ ! -f "$made.done" ] || [ -e "${trained[0]}" ]; }; then
+    fail "$made was made of other data or by other flags; give another --name, or remove it to make it anew"
+  fi
+  make_once "$made" "$wanted" \
+    "$PYTHON" -u data/prepare_data.py "${prepare_flags[@]}" --input="$input"
+}
+
+# Sets the sizes that the environment leaves open, by the data, and says why.
+choose_sizes() {
+  local name chosen
+  local command=("$PYTHON" data/choose_sizes.py "$data_dir/$dataset_name.txt")
+  for name in max_seq_length masked_lm_prob max_predictions_per_seq \
+      prop_sliding_window dupe_factor dim batch_size eval_every_steps \
+      num_train_steps; do
+    [ -z "${!name:-}" ] || command+=(--"$name=${!name}")
+  done
+  chosen=$("${command[@]}")
+  echo "$chosen"
+  eval "$chosen"
+}
+
+learning_rate=${learning_rate:-1e-3}
+output_bias=${output_bias:-log_popularity}
+early_stopping_patience=${early_stopping_patience:-5}
+holdout_validation=True
+
+read_arguments "$@"
+set_up requirements-report.txt
+prepare
+choose_sizes
+set_defaults
+made=$data_dir/$dataset_name$signature.train.tfrecord
+make_once "$made" "$(cksum < "$data_dir/$dataset_name.txt")" generate
+train_and_evaluate --eval_every_steps="$eval_every_steps" "${run_flags[@]}"
+report=report/$(basename "$model_dir")
+"$PYTHON" report.py "$model_dir" --output="$report" > /dev/null
+say_next "the report:" "$report/report.html" \
+  "the curves:" "$(dirname "$PYTHON")/tensorboard --logdir $CKPT_DIR" \
+  "evaluate again:" "$PYTHON run.py --do_eval --checkpointDir=$model_dir"
