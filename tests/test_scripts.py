@@ -1,44 +1,15 @@
 """What the shell scripts choose, on machines made of stand-ins."""
 
 import os
-import shutil
-import stat
-import subprocess
 
 import pytest
 
 from conftest import ROOT
 from data.instances import Options
 from gen_data_fin import default_signature
+from stand_ins import copy_project, Machine
 
-TOOLS = ("bash", "basename", "dirname", "cat", "cp", "mkdir")
 DATASETS = ("ml-1m", "beauty", "steam", "ml-20m", "sample")
-
-
-class Machine(object):
-    """A PATH that holds a few tools and stand-ins, and nothing else."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        for tool in TOOLS:
-            (folder / tool).symlink_to(shutil.which(tool))
-
-    def add(self, name, script):
-        path = self.folder / name
-        path.write_text("#!%s\n%s\n" % (shutil.which("bash"), script))
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
-
-    def add_python(self, name, version):
-        self.add(name, "echo %s" % version)
-
-    def run(self, script, **environment):
-        """(status, output, errors) of a script that sources common.sh."""
-        process = subprocess.Popen(
-            ["bash", "-c", "source ./common.sh; " + script, "run_test.sh"],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=dict(environment, PATH=str(self.folder)))
-        output, errors = process.communicate()
-        return process.returncode, output.decode().split(), errors.decode()
 
 
 @pytest.fixture
@@ -117,10 +88,7 @@ def test_without_nvidia_smi_there_are_no_cuda_wheels(machine):
 def test_a_finished_environment_is_not_set_up_again(machine, tmp_path):
     venvs = tmp_path / "venvs"
     venv = venvs / "3.11"
-    machine.add("python-of-the-venv", 'echo "$@" >> "$LOG"')
-    machine.add("python3", (
-        'if [ "$1" = -m ]; then mkdir -p "$3/bin"; '
-        'cp "${0%/*}/python-of-the-venv" "$3/bin/python"; else echo 3.11; fi'))
+    machine.add_venv('echo "$@" >> "$LOG"')
     environment = dict(VENVS=str(venvs), LOG=str(tmp_path / "pip"))
     script = 'set_up >/dev/null; echo "$PYTHON"'
     first = machine.run(script, **environment)
@@ -223,24 +191,13 @@ esac"""
 
 def run_dataset(machine, folder, name, status=0, there=False):
     """(status, the scripts that run_<name>.sh runs) in a copy of the project."""
-    (folder / "data").mkdir()
-    for file in ("common.sh", "requirements.txt", "run_%s.sh" % name):
-        shutil.copy(os.path.join(ROOT, file), str(folder))
+    copy_project(folder, "run_%s.sh" % name)
     if there:
         (folder / "data" / (name + ".txt")).write_text("1 1\n")
-    machine.add("python-of-the-venv", SAYS_ITS_SCRIPT)
-    machine.add("python3", (
-        'if [ "$1" = -m ]; then mkdir -p "$3/bin"; '
-        'cp "${0%/*}/python-of-the-venv" "$3/bin/python"; else echo 3.11; fi'))
-    process = subprocess.Popen(
-        ["bash", str(folder / ("run_%s.sh" % name))],
-        stderr=subprocess.PIPE, env=dict(
-            PATH=str(machine.folder), VENVS=str(folder / "venvs"),
-            LOG=str(folder / "log"), STATUS=str(status)))
-    _, errors = process.communicate()
-    log = folder / "log"
-    assert b"unbound" not in errors, errors
-    return process.returncode, log.read_text().splitlines()
+    machine.add_venv(SAYS_ITS_SCRIPT)
+    done, _, _ = machine.run_copy(folder, "run_%s.sh" % name, environment=dict(
+        STATUS=str(status)))
+    return done, (folder / "log").read_text().splitlines()
 
 
 @pytest.mark.parametrize("name", DATASETS)
