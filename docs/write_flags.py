@@ -21,6 +21,8 @@ from absl import flags  # noqa: E402
 COMMANDS = (
     ("data/prepare_data.py", "After the name of a dataset, or with `--input` "
      "alone. See [data.md](data.md)."),
+    ("data/choose_sizes.py", "After the name of the interactions file; "
+     "run_own.sh calls it. See [data.md](data.md#sizes)."),
     ("gen_data_fin.py", "See [data.md](data.md), and [scaling.md](scaling.md) "
      "for the shards."),
     ("run.py", "A flag that is not given is taken from the model directory's "
