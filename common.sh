@@ -86,16 +86,36 @@ set_up() {
   PYTHON=$venv/bin/python
 }
 
+# How to train: as published, or in less than an hour on two cores, as held-out
+# validation on ML-1M chose it (docs/training.md).
+set_recipe() {
+  recipe=${recipe:-published}
+  case $recipe in
+    published)
+      num_train_steps=${num_train_steps:-$published_steps}
+      learning_rate=${learning_rate:-1e-4}
+      output_bias=${output_bias:-zeros}
+      ;;
+    fast)
+      num_train_steps=${num_train_steps:-5000}
+      learning_rate=${learning_rate:-3e-3}
+      output_bias=${output_bias:-log_popularity}
+      hidden_dropout_prob=${hidden_dropout_prob:-0.1}
+      attention_probs_dropout_prob=${attention_probs_dropout_prob:-0.1}
+      ;;
+    *) fail "recipe=$recipe: the recipes are published and fast" ;;
+  esac
+}
+
 # Sets what neither the environment nor the caller has set. Each of these can be
 # set from the environment.
 set_defaults() {
+  set_recipe
   mask_prob=${mask_prob:-1.0}
   dupe_factor=${dupe_factor:-10}
   pool_size=${pool_size:-10}
   batch_size=${batch_size:-256}
   num_warmup_steps=${num_warmup_steps:-100}
-  learning_rate=${learning_rate:-1e-4}
-  output_bias=${output_bias:-zeros}
   # Another form trains in a directory of its own.
   attention_form=${attention_form:-cross_published}
   # True keeps the validation items out of training and chooses a checkpoint by
@@ -122,17 +142,25 @@ generate() {
     --holdout_validation="$holdout_validation"
 }
 
+# What a choice adds to a directory's name: nothing when it is the default.
+suffix() {
+  [ "$1" = "$2" ] || echo "-$1"
+}
+
 # Trains and evaluates on what was generated, in $model_dir, which it sets; the
 # arguments go to run.py.
 train_and_evaluate() {
-  local data=$data_dir/$dataset_name$signature argument form=$attention_form
+  local data=$data_dir/$dataset_name$signature argument form=$attention_form name
   for argument in "$@"; do
     [[ "$argument" != --attention_form=* ]] || form=${argument#*=}
   done
   if [ "$holdout_validation" = True ]; then
     set -- --valid_input_file="$data.valid.tfrecord" "$@"
   fi
-  model_dir=$CKPT_DIR/$dataset_name$signature-$dim$([ "$form" = cross_published ] || echo "-$form")
+  for name in hidden_dropout_prob attention_probs_dropout_prob; do
+    [ -z "${!name:-}" ] || set -- --"$name=${!name}" "$@"
+  done
+  model_dir=$CKPT_DIR/$dataset_name$signature-$dim$(suffix "$form" cross_published)$(suffix "$recipe" published)
   "$PYTHON" -u run.py \
     --train_input_file="$data.train.tfrecord" \
     --test_input_file="$data.test.tfrecord" \

@@ -9,7 +9,7 @@ masked_lm_prob=${masked_lm_prob:-0.6}
 max_predictions_per_seq=${max_predictions_per_seq:-30}
 prop_sliding_window=${prop_sliding_window:-0.1}
 dim=${dim:-64}
-num_train_steps=${num_train_steps:-400000}
+published_steps=400000
 
 source ./common.sh
 run_dataset "$@"

@@ -68,7 +68,8 @@ def curve_points(model_dir):
     """Yields (curve, step, value): the training's, then the validations'."""
     for folder, scalars in runs.read_curves(model_dir).items():
         for tag, (steps, values) in sorted(scalars.items()):
-            if folder == "eval_valid" or tag in ("loss", "learning_rate"):
+            if folder == "eval_valid" or (
+                    folder == "" and tag in ("loss", "learning_rate")):
                 name = os.path.join(folder, tag)
                 for step, value in zip(steps, values):
                     yield name, step, value

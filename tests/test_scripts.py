@@ -181,6 +181,41 @@ def test_another_attention_form_has_a_directory_of_its_own(
     assert "--attention_form=cross_published" in default
 
 
+def test_the_published_recipe_is_the_default(machine):
+    _, training = commands_of(machine, num_train_steps="",
+                              published_steps="400000")
+    assert {"--num_train_steps=400000", "--learning_rate=1e-4",
+            "--num_warmup_steps=100", "--output_bias=zeros"} <= set(training)
+    assert not any("dropout" in word for word in training)  # the config's
+
+
+def test_the_fast_recipe_has_a_directory_of_its_own(machine):
+    _, training = commands_of(
+        machine, num_train_steps="", published_steps="400000", recipe="fast")
+    assert {"--num_train_steps=5000", "--learning_rate=3e-3",
+            "--num_warmup_steps=100", "--output_bias=log_popularity",
+            "--hidden_dropout_prob=0.1",
+            "--attention_probs_dropout_prob=0.1"} <= set(training)
+    directory, = [word for word in training
+                  if word.startswith("--checkpointDir")]
+    assert directory.endswith("-msl50-64-fast")
+
+
+def test_every_value_of_a_recipe_can_be_set(machine):
+    own = dict(num_train_steps="7", learning_rate="2e-3",
+               num_warmup_steps="3", output_bias="zeros",
+               hidden_dropout_prob="0.3", attention_probs_dropout_prob="0.4")
+    for recipe in ("published", "fast"):
+        _, training = commands_of(machine, recipe=recipe, **own)
+        assert {"--%s=%s" % item for item in own.items()} <= set(training)
+
+
+def test_another_recipe_is_one_clear_line(machine):
+    status, _, errors = machine.run("run_dataset", recipe="best", **SIZES)
+    assert (status, len(errors.splitlines())) == (1, 1)
+    assert "recipe=best" in errors and "published and fast" in errors
+
+
 # A stand-in for the environment's python: says what it is asked to run.
 SAYS_ITS_SCRIPT = """
 case "$1 $2" in
