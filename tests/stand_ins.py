@@ -41,7 +41,7 @@ class Machine(object):
         self.add("python3", (
             'if [ "$1" = -m ]; then mkdir -p "$3/bin"; '
             'cp "${0%/*}/python-of-the-venv" "$3/bin/python"; '
-            'else echo 3.11; fi'))
+            'elif [[ "$2" != *ensurepip* ]]; then echo 3.11; fi'))
 
     def run_copy(self, folder, name, *arguments, **options):
         """(status, output, errors) of a script's copy in a folder."""
