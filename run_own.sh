@@ -10,28 +10,32 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 source ./common.sh
 
+# A path as it is from here: this script has left the caller's folder.
+from_caller() {
+  [[ "$1" = /* ]] && echo "$1" || echo "$OLDPWD/$1"
+}
+
 # Takes the file and the flags of data/prepare_data.py from the arguments; those
 # of run.py are left in run_flags.
 read_arguments() {
   local usage="./run_own.sh FILE --user_column=NAME --item_column=NAME --time_column=NAME [flags of data/prepare_data.py] [-- flags of run.py]"
   [ $# -gt 0 ] && [[ "$1" != -* ]] || fail "the file comes first: $usage"
-  input=$1
-  [[ "$input" = /* ]] || input=$OLDPWD/$input
+  input=$(from_caller "$1")
   [ -f "$input" ] || fail "no file $1; $usage"
   dataset_name=$(basename "$input")
   dataset_name=${dataset_name%%.*}
-  prepare_flags=(--name="$dataset_name")
+  prepare_flags=()
   shift
   while [ $# -gt 0 ] && [ "$1" != -- ]; do
     case $1 in
       --name=*) dataset_name=${1#*=} ;;
-      --data_dir=*) data_dir=${1#*=} ;;
-      --*) ;;
+      --data_dir=*) data_dir=$(from_caller "${1#*=}") ;;
+      --*) prepare_flags+=("$1") ;;
       *) fail "'$1' is not a flag; flags are written --name=value" ;;
     esac
-    prepare_flags+=("$1")
     shift
   done
+  prepare_flags+=(--name="$dataset_name" --data_dir="$data_dir/")
   run_flags=(--early_stopping_patience="$early_stopping_patience" "${@:2}")
 }
 

@@ -94,8 +94,8 @@ def test_a_file_is_prepared_generated_trained_and_reported(project):
     assert scripts(commands) == ALL
     prepare, choose, generate, train, report = map(str.split, commands)
     # The file is found from where the caller is.
-    assert prepare[1:] == ["--name=ratings"] + list(COLUMNS) + [
-        "--input=%s" % project.ratings]
+    assert prepare[1:] == list(COLUMNS) + [
+        "--name=ratings", "--data_dir=./data/", "--input=%s" % project.ratings]
     assert choose[1:] == ["./data/ratings.txt"]
     model = "./checkpoints/ratings%s-64" % DEFAULTS
     for word in ("--dataset_name=ratings", "--max_seq_length=20",
@@ -140,7 +140,7 @@ def test_another_data_dir_holds_all_of_the_data(project):
     elsewhere = project.home / "disk"
     elsewhere.mkdir()
     _, commands, _, _ = project.run(
-        "ratings.csv", "--data_dir=%s" % elsewhere, *COLUMNS)
+        "ratings.csv", "--data_dir=disk", *COLUMNS)     # from the caller's
     assert scripts(commands) == ALL
     assert "--data_dir=%s/" % elsewhere in commands[2].split()
     assert "--vocab_filename=%s/ratings%s.vocab" % (
