@@ -147,8 +147,8 @@ suffix() {
   [ "$1" = "$2" ] || echo "-$1"
 }
 
-# Trains and evaluates on what was generated, in $model_dir, which it sets; the
-# arguments go to run.py.
+# Trains and evaluates on what was generated, in $model_dir, which it sets where
+# the environment does not; the arguments go to run.py.
 train_and_evaluate() {
   local data=$data_dir/$dataset_name$signature argument form=$attention_form name
   for argument in "$@"; do
@@ -160,7 +160,7 @@ train_and_evaluate() {
   for name in hidden_dropout_prob attention_probs_dropout_prob; do
     [ -z "${!name:-}" ] || set -- --"$name=${!name}" "$@"
   done
-  model_dir=$CKPT_DIR/$dataset_name$signature-$dim$(suffix "$form" cross_published)$(suffix "$recipe" published)
+  model_dir=${model_dir:-$CKPT_DIR/$dataset_name$signature-$dim$(suffix "$form" cross_published)$(suffix "$recipe" published)}
   "$PYTHON" -u run.py \
     --train_input_file="$data.train.tfrecord" \
     --test_input_file="$data.test.tfrecord" \

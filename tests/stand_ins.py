@@ -13,9 +13,9 @@ TOOLS = ("bash", "basename", "cat", "cksum", "cp", "dirname", "mkdir")
 class Machine(object):
     """A PATH that holds a few tools and stand-ins, and nothing else."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *further):
         self.folder = folder
-        for tool in TOOLS:
+        for tool in TOOLS + further:
             (folder / tool).symlink_to(shutil.which(tool))
 
     def add(self, name, script):

@@ -17,7 +17,7 @@ TOP_LEVEL = {
     # commands
     "gen_data_fin.py", "run.py", "report.py", "run_sample.sh", "run_own.sh",
     "run_ml-1m.sh", "run_beauty.sh", "run_steam.sh", "run_ml-20m.sh",
-    "run_tests.sh", "common.sh",
+    "evaluate_pretrained.sh", "run_tests.sh", "common.sh",
     # published modules, and the schema
     "modeling.py", "optimization.py", "vocab.py", "util.py",
     "input_pipeline.py",
