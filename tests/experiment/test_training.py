@@ -157,7 +157,8 @@ def test_a_resumed_training_knows_its_validations_and_stops_early(
         str(tmp_path / "run")).endswith("model.ckpt-6")
     status, output, errors = command("run.py", *selecting(
         held_out, tmp_path, num_train_steps=50, early_stopping_patience=3,
-        eval_seeds=2, candidates_file=selected[0] / "candidates.tsv.gz"))
+        eval_seeds=2, full_table=True,
+        candidates_file=selected[0] / "candidates.tsv.gz"))
     assert status == 0, errors
     assert "stopped early at step 6" in errors
     assert output == selected[1]    # the same best, ranking saved candidates
