@@ -20,14 +20,15 @@ import sys
 import tempfile
 import time
 
-import numpy as np
-from absl import app
-from absl import flags
-
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-import util  # noqa: E402
+import util  # noqa: E402  first: it explains what is missing
+
+import numpy as np  # noqa: E402
+from absl import app  # noqa: E402
+from absl import flags  # noqa: E402
+
 from benchmarks import synthetic  # noqa: E402
 from data.sequences import read_sequences  # noqa: E402
 

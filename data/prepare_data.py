@@ -18,12 +18,13 @@ import sys
 import time
 import zipfile
 
-from absl import app
-from absl import flags
-
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import util  # noqa: E402
+import util  # noqa: E402  first: it explains what is missing
+
+from absl import app  # noqa: E402
+from absl import flags  # noqa: E402
+
 from data import (  # noqa: E402
     download, interactions, known_datasets, raw_formats, sequences)
 

@@ -95,6 +95,12 @@ def _check_choices(args):
     """Raises ValueError for flags that do not go together."""
     if not (args.do_train or args.do_eval):
         raise ValueError("nothing to do; pass --do_train, --do_eval or both")
+    model_dir = args.checkpointDir + args.signature
+    if not (args.do_train or args.init_checkpoint
+            or os.path.isdir(model_dir)):
+        raise ValueError("no model directory %s; train first with --do_train, "
+                         "or correct --checkpointDir and --signature"
+                         % model_dir)
     unknown = sorted(set(args.protocols) - set(evaluation.PROTOCOLS))
     if unknown or not args.protocols:
         raise ValueError("--protocols: unknown protocol %r; the protocols are "

@@ -196,7 +196,8 @@ def test_a_full_table_is_printed_on_demand(trained, tmp_path):
 @pytest.mark.parametrize("script, package", [
     (script, package) for script in ("run.py", "gen_data_fin.py", "report.py")
     for package in ("absl", "numpy", "six", "tensorflow", "tqdm")
-    if (script, package) != ("report.py", "tensorflow")])  # for curves alone
+    if (script, package) != ("report.py", "tensorflow")]  # for curves alone
+    + [("data/prepare_data.py", "absl"), ("benchmarks/bench.py", "numpy")])
 def test_a_missing_package_is_one_line_with_the_remedy(script, package,
                                                        tmp_path):
     (tmp_path / (package + ".py")).write_text(
@@ -207,7 +208,7 @@ def test_a_missing_package_is_one_line_with_the_remedy(script, package,
     assert (status, output) == (1, "")
     assert errors.count("\n") == 1
     assert errors.startswith("%s: error: No module named '%s'"
-                             % (script, package))
+                             % (os.path.basename(script), package))
     assert "pip install -r requirements" in errors
 
 

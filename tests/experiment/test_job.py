@@ -192,8 +192,12 @@ def test_more_samples_than_items(dataset, tmp_path):
 
 
 def test_evaluation_without_a_checkpoint(dataset, tmp_path):
-    assert_refused(dataset, tmp_path, "no checkpoint in", "--do_train",
+    assert_refused(dataset, tmp_path, "no model directory", "--do_train",
                    do_train=False)
+    (tmp_path / "empty").mkdir()
+    assert_refused(dataset, tmp_path, "no checkpoint in", "--do_train",
+                   do_train=False, checkpointDir=str(tmp_path / "empty"),
+                   signature="")
 
 
 def test_an_init_checkpoint_that_is_not_there(dataset, tmp_path):
