@@ -10,16 +10,11 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import settings
 
 import util
 import vocab
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-LARGEST = 9223372036854775807  # 2^63 - 1
-
-plain_settings = settings(max_examples=150, deadline=None, database=None,
-                          derandomize=True)
 
 
 def write(path, content):
@@ -27,11 +22,6 @@ def write(path, content):
     with open(str(path), "wb") as stream:
         stream.write(content)
     return str(path)
-
-
-def as_lists(groups):
-    """OrderedDict of arrays -> list of (user, list), so that order counts."""
-    return [(user, items.tolist()) for user, items in groups.items()]
 
 
 # --- AtomicFiles ------------------------------------------------------------
