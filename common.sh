@@ -100,8 +100,8 @@ set_recipe() {
       num_train_steps=${num_train_steps:-5000}
       learning_rate=${learning_rate:-3e-3}
       output_bias=${output_bias:-log_popularity}
-      hidden_dropout_prob=${hidden_dropout_prob:-0.1}
-      attention_probs_dropout_prob=${attention_probs_dropout_prob:-0.1}
+      hidden_dropout_prob=${hidden_dropout_prob:-0.0}
+      attention_probs_dropout_prob=${attention_probs_dropout_prob:-0.0}
       ;;
     *) fail "recipe=$recipe: the recipes are published and fast" ;;
   esac

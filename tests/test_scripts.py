@@ -194,8 +194,8 @@ def test_the_fast_recipe_has_a_directory_of_its_own(machine):
         machine, num_train_steps="", published_steps="400000", recipe="fast")
     assert {"--num_train_steps=5000", "--learning_rate=3e-3",
             "--num_warmup_steps=100", "--output_bias=log_popularity",
-            "--hidden_dropout_prob=0.1",
-            "--attention_probs_dropout_prob=0.1"} <= set(training)
+            "--hidden_dropout_prob=0.0",
+            "--attention_probs_dropout_prob=0.0"} <= set(training)
     directory, = [word for word in training
                   if word.startswith("--checkpointDir")]
     assert directory.endswith("-msl50-64-fast")
