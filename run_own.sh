@@ -35,6 +35,7 @@ read_arguments() {
     esac
     shift
   done
+  asked=${prepare_flags[*]-}
   prepare_flags+=(--name="$dataset_name" --data_dir="$data_dir/")
   run_flags=(--early_stopping_patience="$early_stopping_patience" "${@:2}")
 }
@@ -55,7 +56,7 @@ make_once() {
 # and no model has been trained on it.
 prepare() {
   local made=$data_dir/$dataset_name.txt wanted trained
-  wanted=$(cksum < "$input"; printf '%s\n' "${prepare_flags[@]}")
+  wanted="$(cksum < "$input") $asked"
   trained=("$CKPT_DIR/$dataset_name"-*)
   if [ -f "$made" ] && ! is_stamped "$made.done" "$wanted" \
       && { [ ! -f "$made.done" ] || [ -e "${trained[0]}" ]; }; then
@@ -79,6 +80,10 @@ choose_sizes() {
   eval "$chosen"
 }
 
+write_report() {
+  "$PYTHON" report.py "$model_dir" --output="$report" > /dev/null
+}
+
 learning_rate=${learning_rate:-1e-3}
 output_bias=${output_bias:-log_popularity}
 early_stopping_patience=${early_stopping_patience:-5}
@@ -93,7 +98,7 @@ made=$data_dir/$dataset_name$signature.train.tfrecord
 make_once "$made" "$(cksum < "$data_dir/$dataset_name.txt")" generate
 train_and_evaluate --eval_every_steps="$eval_every_steps" "${run_flags[@]}"
 report=report/$(basename "$model_dir")
-"$PYTHON" report.py "$model_dir" --output="$report" > /dev/null
+make_once "$report/report.html" "$(cksum < "$model_dir/eval_results.txt")" write_report
 say_next "the report:" "$report/report.html" \
   "the curves:" "$(dirname "$PYTHON")/tensorboard --logdir $CKPT_DIR" \
   "evaluate again:" "$PYTHON run.py --do_eval --checkpointDir=$model_dir"

@@ -30,11 +30,13 @@ case "$1" in
     echo "eval_every_steps=100 num_train_steps=900"
     echo "bert_config_file=data/of-these-sizes.json";;
   gen_data_fin.py) echo x > "$folder/$name$signature.train.tfrecord";;
-  run.py)
+  run.py|report.py)
     for word; do case "$word" in
-      --checkpointDir=*) mkdir -p "${word#*=}";;
-    esac; done;;
-  report.py) echo "a long report";;
+      --checkpointDir=*)
+        mkdir -p "${word#*=}"; echo "${FOUND:-1}" > "${word#*=}/eval_results.txt";;
+      --output=*) mkdir -p "${word#*=}"; echo x > "${word#*=}/report.html";;
+    esac; done
+    echo "tables";;
 esac"""
 
 
@@ -83,7 +85,7 @@ def scripts(commands):
 
 ALL = ["data/prepare_data.py", "data/choose_sizes.py", "gen_data_fin.py",
        "run.py", "report.py"]
-FINISHED = ["data/choose_sizes.py", "run.py", "report.py"]
+AGAIN = ["data/choose_sizes.py", "run.py"]     # run.py knows how far it was
 
 
 # --- from the file to the report --------------------------------------------
@@ -116,6 +118,7 @@ def test_it_prints_sizes_with_reasons_and_what_to_do_next(project):
     _, _, output, _ = project.run("ratings.csv", *COLUMNS)
     lines = output.splitlines()
     assert lines[0] == "max_seq_length=20 max_predictions_per_seq=8  # short"
+    assert lines.count("tables") == 1      # run.py's, not those of the report
     python = project.folder / "venvs" / "3.11" / "bin"
     assert lines[-3:] == [
         "the report:      report/ratings%s-64/report.html" % DEFAULTS,
@@ -134,6 +137,14 @@ def test_flags_go_to_prepare_data_and_after_two_hyphens_to_run(project):
     assert train[-2:] == ["--xla", "--attention_form=self"]
     model = "./checkpoints/shop%s-64-self" % DEFAULTS
     assert "--checkpointDir=" + model in train and model in report
+
+
+def test_the_same_file_may_have_moved(project):
+    project.run("ratings.csv", *COLUMNS)
+    (project.home / "new").mkdir()
+    project.ratings.rename(project.home / "new" / "ratings.csv")
+    status, commands, _, _ = project.run("new/ratings.csv", *COLUMNS)
+    assert (status, scripts(commands)) == (0, AGAIN)
 
 
 def test_another_data_dir_holds_all_of_the_data(project):
@@ -162,12 +173,20 @@ def test_what_the_environment_sets_is_not_chosen(project):
 def test_the_same_command_again_prepares_and_generates_nothing(project):
     project.run("ratings.csv", *COLUMNS)
     status, commands, _, errors = project.run("ratings.csv", *COLUMNS)
-    assert (status, scripts(commands)) == (0, FINISHED)
-    for name in ("ratings.txt", "ratings%s.train.tfrecord" % DEFAULTS):
-        assert "./data/%s is there already" % name in errors
+    assert (status, scripts(commands)) == (0, AGAIN)
+    for name in ("./data/ratings.txt",
+                 "./data/ratings%s.train.tfrecord" % DEFAULTS,
+                 "report/ratings%s-64/report.html" % DEFAULTS):
+        assert name + " is there already" in errors
 
 
-@pytest.mark.parametrize("failing", ALL[:4])
+def test_other_results_make_another_report(project):
+    project.run("ratings.csv", *COLUMNS)
+    _, commands, _, _ = project.run("ratings.csv", *COLUMNS, FOUND="2")
+    assert scripts(commands) == AGAIN + ["report.py"]
+
+
+@pytest.mark.parametrize("failing", ALL)
 def test_what_failed_is_done_again_and_what_had_not_is_not(project, failing):
     status, commands, _, _ = project.run(
         "ratings.csv", *COLUMNS, FAILING=failing)
@@ -175,7 +194,7 @@ def test_what_failed_is_done_again_and_what_had_not_is_not(project, failing):
     _, commands, _, _ = project.run("ratings.csv", *COLUMNS)
     made = ALL[:ALL.index(failing)]
     assert scripts(commands) == [
-        name for name in ALL if name not in made or name in FINISHED]
+        name for name in ALL if name not in made or name in AGAIN]
 
 
 def test_changed_data_are_prepared_anew_while_no_model_knows_them(project):
