@@ -84,6 +84,9 @@ write_report() {
   "$PYTHON" report.py "$model_dir" --output="$report" > /dev/null
 }
 
+# Of 3,000 made-up users with 55,456 interactions the best validation NDCG@10 in
+# 3,000 steps was .560 with these; .541 at a rate of 3e-3. With an output bias of
+# zeros it was .301 after 600 steps, .529 with this one.
 learning_rate=${learning_rate:-1e-3}
 output_bias=${output_bias:-log_popularity}
 early_stopping_patience=${early_stopping_patience:-5}

@@ -33,6 +33,9 @@ WHOLE = 0.9                     # share of the users that L should suit
 MASKED_SHARES = ((10, 0.6), (50, 0.4), (float("inf"), 0.2))
 MOST_MASKINGS, MOST_INSTANCES = 10, 2000000
 WIDTHS = ((2e6, 64), (2e7, 128), (float("inf"), 256))   # interactions below
+# Of 3,000 made-up users (see run_own.sh) the best validation NDCG@10 was .528,
+# .560 and .551 with dropouts of 0, 0.1 and 0.2; and .535, .560 and .537 with
+# masked shares of 0.2, 0.4 and 0.6, at 18.5 interactions per user.
 HEAD_WIDTH, LAYERS, DROPOUT = 32, 2, 0.1
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 100, 1000         # steps
 # To rank a user takes a third of the time to train on a window, which goes
