@@ -18,4 +18,4 @@ output_bias=${output_bias:-log_popularity}
 
 source ./common.sh
 run_dataset "$@"
-echo "a real dataset:  ./run_ml-1m.sh"
+say_next "a real dataset:" ./run_ml-1m.sh

@@ -13,7 +13,6 @@ import time
 import warnings
 
 
-
 def _name_missing_package(kind, error, traceback):
     """One line for a package that is not installed; else the usual report."""
     package = (getattr(error, "name", None) or "").split(".")[0]

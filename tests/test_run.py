@@ -127,23 +127,28 @@ def test_do_eval_alone_gives_the_same_numbers(dataset, trained, tmp_path):
     assert output == trained[1]
 
 
-def test_a_model_directory_alone_gives_the_same_numbers(trained, tmp_path):
-    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
-    os.remove(str(tmp_path / "run" / "eval_results.txt"))
-    status, output, errors = command(
-        "run.py", "--do_eval", "--checkpointDir=%s" % (tmp_path / "run"))
+def run_on_copy(trained, folder, *flags):
+    """(output, errors) of run.py on a copy of the trained model directory,
+    without the results that lie in it."""
+    copy = folder / "run"
+    shutil.copytree(str(trained[0] / "run"), str(copy))
+    os.remove(str(copy / "eval_results.txt"))
+    status, output, errors = command("run.py", "--checkpointDir=%s" % copy,
+                                     *flags)
     assert status == 0, errors
+    return output, errors
+
+
+def test_a_model_directory_alone_gives_the_same_numbers(trained, tmp_path):
+    output, errors = run_on_copy(trained, tmp_path, "--do_eval")
     assert output == trained[1]
     assert sum("taken from" in line for line in errors.splitlines()) == 1
     assert results_of(tmp_path) == results_of(trained[0])
 
 
 def test_a_model_directory_alone_is_trained_on(trained, tmp_path):
-    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
-    status, _, errors = command(
-        "run.py", "--do_train", "--num_train_steps=6",
-        "--checkpointDir=%s" % (tmp_path / "run"))
-    assert status == 0, errors
+    _, errors = run_on_copy(trained, tmp_path, "--do_train",
+                            "--num_train_steps=6")
     assert "from step 5 to 6" in errors
     with open(str(tmp_path / "run" / "run_config.json")) as stream:
         flags = json.load(stream)["flags"]
@@ -151,11 +156,7 @@ def test_a_model_directory_alone_is_trained_on(trained, tmp_path):
 
 
 def test_an_evaluation_is_recorded_with_its_own_flags(trained, tmp_path):
-    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
-    status, _, errors = command(
-        "run.py", "--do_eval", "--protocols=full",
-        "--checkpointDir=%s" % (tmp_path / "run"))
-    assert status == 0, errors
+    run_on_copy(trained, tmp_path, "--do_eval", "--protocols=full")
     with open(str(tmp_path / "run" / "eval_config.json")) as stream:
         record = json.load(stream)
     assert record["flags"]["protocols"] == ["full"]
