@@ -116,8 +116,9 @@ set_defaults() {
   pool_size=${pool_size:-10}
   batch_size=${batch_size:-256}
   num_warmup_steps=${num_warmup_steps:-100}
-  # Another form trains in a directory of its own.
+  # Another form, and another seed, train in directories of their own.
   attention_form=${attention_form:-cross_published}
+  random_seed=${random_seed:-12345}
   # True keeps the validation items out of training and chooses a checkpoint by
   # them.
   holdout_validation=${holdout_validation:-False}
@@ -150,9 +151,12 @@ suffix() {
 # Trains and evaluates on what was generated, in $model_dir, which it sets where
 # the environment does not; the arguments go to run.py.
 train_and_evaluate() {
-  local data=$data_dir/$dataset_name$signature argument form=$attention_form name
+  local data=$data_dir/$dataset_name$signature argument name form=$attention_form seed=$random_seed
   for argument in "$@"; do
-    [[ "$argument" != --attention_form=* ]] || form=${argument#*=}
+    case $argument in
+      --attention_form=*) form=${argument#*=} ;;
+      --random_seed=*) seed=${argument#*=} ;;
+    esac
   done
   if [ "$holdout_validation" = True ]; then
     set -- --valid_input_file="$data.valid.tfrecord" "$@"
@@ -160,7 +164,7 @@ train_and_evaluate() {
   for name in hidden_dropout_prob attention_probs_dropout_prob; do
     [ -z "${!name:-}" ] || set -- --"$name=${!name}" "$@"
   done
-  model_dir=${model_dir:-$CKPT_DIR/$dataset_name$signature-$dim$(suffix "$form" cross_published)$(suffix "$recipe" published)}
+  model_dir=${model_dir:-$CKPT_DIR/$dataset_name$signature-$dim$(suffix "$form" cross_published)$(suffix "$recipe" published)$(suffix "$seed" 12345)}
   "$PYTHON" -u run.py \
     --train_input_file="$data.train.tfrecord" \
     --test_input_file="$data.test.tfrecord" \
@@ -178,6 +182,7 @@ train_and_evaluate() {
     --num_warmup_steps="$num_warmup_steps" \
     --learning_rate="$learning_rate" \
     --output_bias="$output_bias" \
+    --random_seed="$seed" \
     "$@"
 }
 

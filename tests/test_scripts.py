@@ -201,6 +201,18 @@ def test_the_fast_recipe_has_a_directory_of_its_own(machine):
     assert directory.endswith("-msl50-64-fast")
 
 
+@pytest.mark.parametrize("words, environment", [
+    ("--random_seed=7", {}), ("", {"random_seed": "7"})])
+def test_another_training_seed_has_a_directory_of_its_own(
+        machine, words, environment):
+    _, training = commands_of(machine, words, recipe="fast", **environment)
+    directory, = [word for word in training
+                  if word.startswith("--checkpointDir")]
+    assert directory.endswith("-msl50-64-fast-7")
+    assert "--random_seed=7" in training
+    assert "--random_seed=12345" in commands_of(machine)[1]
+
+
 def test_every_value_of_a_recipe_can_be_set(machine):
     own = dict(num_train_steps="7", learning_rate="2e-3",
                num_warmup_steps="3", output_bias="zeros",
