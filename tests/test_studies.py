@@ -1,0 +1,121 @@
+"""What the studies' scripts train, on a machine made of stand-ins."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from conftest import command, ITEMS, LENGTH, ROOT
+from stand_ins import copy_project, Machine
+
+# A stand-in for run_ml-1m.sh: notes its variables and arguments.
+NOTES = """
+{ env; printf '%s\\n' "$@" end; } >> "$LOG"
+mkdir -p "$model_dir"
+echo > "$model_dir/eval_results.txt"
+"""
+
+
+@pytest.fixture
+def trainings(tmp_path):
+    """A function, name of a study -> list of dicts, what each training is
+    given; the run's name is under "run"."""
+    (tmp_path / "bin").mkdir()
+    machine = Machine(tmp_path / "bin", "env", "sed")
+    copy_project(tmp_path)
+    for folder in ("studies", "bert_train"):
+        shutil.copytree(os.path.join(ROOT, folder), str(tmp_path / folder))
+    machine.add_venv("exit 0")
+    machine.add("run_ml-1m.sh", NOTES)
+    shutil.move(str(machine.folder / "run_ml-1m.sh"), str(tmp_path))
+
+    def run_study(name):
+        log = tmp_path / "log"
+        log.write_text("")
+        status, _, errors = machine.run_copy(
+            tmp_path, os.path.join("studies", name + ".sh"))
+        assert status == 0, errors
+        found = []
+        for text in log.read_text().split("\nend\n")[:-1]:
+            given = dict(line.lstrip("-").split("=", 1)
+                         for line in text.splitlines() if "=" in line)
+            folder, given["run"] = os.path.split(given["model_dir"])
+            assert folder == "./checkpoints/studies/" + name
+            found.append(given)
+        return found
+
+    return run_study
+
+
+def test_every_form_is_trained_with_three_seeds_and_else_alike(trainings):
+    runs = trainings("attention_forms")
+    assert {(run["attention_form"], run["random_seed"]) for run in runs} == {
+        (form, seed) for seed in "123" for form in (
+            "self", "cross", "cross_published", "cross_difference",
+            "cross_gram")}
+    assert len({run["run"] for run in runs}) == len(runs) == 15
+    assert {(run["recipe"], run["num_train_steps"]) for run in runs} == {
+        ("fast", "3000")}
+
+
+def test_every_batch_size_sees_the_same_number_of_sequences(trainings):
+    runs = trainings("batch_size")
+    assert [run["batch_size"] for run in runs] == ["256", "16", "1"]
+    for run in runs:
+        batch, steps = int(run["batch_size"]), int(run["num_train_steps"])
+        assert 400000 - batch < batch * steps <= 400000
+        assert steps // int(run["eval_every_steps"]) in (20, 21)
+        assert run["holdout_validation"] == "True"
+        assert "learning_rate" not in run
+
+
+def test_of_the_plateau_one_thing_is_changed_at_a_time(trainings, tmp_path):
+    runs = trainings("plateau")
+    changes = ("learning_rate", "hidden_dropout_prob",
+               "attention_probs_dropout_prob", "bert_config_file",
+               "output_bias")
+    assert [[key for key in changes if key in run] for run in runs] == [
+        [], ["learning_rate"], ["learning_rate"], ["learning_rate"],
+        ["hidden_dropout_prob", "attention_probs_dropout_prob"],
+        ["bert_config_file"], ["output_bias"], []]
+    config = (tmp_path / runs[5]["bert_config_file"]).read_text()
+    assert config.count('"initializer_range": 0.1,') == 1
+    folder = "./checkpoints/studies/plateau"
+    assert runs[7]["init_checkpoint"] == folder + "/log_popularity/best"
+    assert runs[7]["test_input_file"] == folder + "/other-mask.test.tfrecord"
+    assert runs[7]["do_train"] == "False"
+
+
+def test_the_softmax_is_full_or_sampled_with_the_same_seeds(trainings):
+    runs = trainings("sampled_softmax")
+    assert {(run["num_sampled"], run["random_seed"]) for run in runs} == {
+        (sampled, seed) for sampled in ("0", "100", "1000") for seed in "123"}
+    assert {run["recipe"] for run in runs} == {"fast"}
+
+
+def test_what_is_evaluated_is_not_trained_again(trainings):
+    assert len(trainings("sampled_softmax")) == 9
+    assert trainings("sampled_softmax") == []
+
+
+def ids_of(path):
+    """int array [users, L], the input ids of a TFRecord file."""
+    return np.array([
+        list(tf.train.Example.FromString(record).features.feature[
+            "input_ids"].int64_list.value)
+        for record in tf.python_io.tf_record_iterator(str(path))])
+
+
+def test_the_other_mask_is_all_that_changes(dataset, trained, tmp_path):
+    other = tmp_path / "other.tfrecord"
+    status, _, errors = command("studies/other_mask_id.py",
+                                str(trained[0] / "run"), str(other))
+    assert status == 0, errors
+    before, after = ids_of(dataset.prefix + ".test.tfrecord"), ids_of(other)
+    assert before.shape[1] == LENGTH
+    # [pad], [MASK] and [NO_USE] come after the items, in this order.
+    mask, no_use = ITEMS + 2, ITEMS + 3
+    assert ((before == mask).sum(axis=1) == 1).all()
+    assert (after == np.where(before == mask, no_use, before)).all()
