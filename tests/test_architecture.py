@@ -25,7 +25,7 @@ TOP_LEVEL = {
     "README.md", "LICENSE", "requirements.txt", "requirements-report.txt",
     ".gitignore"}
 FOLDERS = {"bert_train", "benchmarks", "data", "docs", "evaluation",
-           "experiment", "model", "pretrained", "reporting", "runs", "studies",
+           "experiment", "model", "pretrained", "reporting", "studies",
            "tests", ".ci"}
 
 
