@@ -183,21 +183,23 @@ def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,
 
     In training, instances are shuffled through a buffer, each is seen once
     an epoch, epochs repeat for ever and every batch is full; in evaluation
-    the order is that of the files and the last batch may be smaller.
+    the order is that of the files and the last batch may be smaller. Where
+    tf.distribute has several processes read, each reads a part of its own:
+    some of the files where they divide evenly, else some of the records.
 
     Args:
         paths: list of str, TFRecord files.
         max_seq_length, max_predictions_per_seq: int, L and M of the files.
-        batch_size: int, B.
+        batch_size: int, B, over all replicas.
         is_training: bool.
         seed: int, of the shuffle; used in training alone.
         trim: bool; cut the padding that a whole batch shares. It changes no
             result but cross_gram's, whose scores read padded positions.
 
     Returns:
-        A function without arguments that builds the tf.data.Dataset of
-        dicts, name -> int32 [B, length] tensor (float32 for the weights,
-        int64 for the users).
+        A function of a tf.distribute.InputContext, or of nothing, that builds
+        the tf.data.Dataset of dicts, name -> int32 [B, length] tensor (float32
+        for the weights, int64 for the users), B being one replica's share.
     """
     spec = feature_spec(max_seq_length, max_predictions_per_seq)
 
@@ -206,17 +208,29 @@ def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,
         return {name: tf.cast(value, tf.int32) if name in ID_FEATURES else value
                 for name, value in features.items()}
 
-    def input_fn():
-        dataset = tf.data.TFRecordDataset(paths)
+    def input_fn(input_context=None):
+        part, parts, share = 0, 1, batch_size
+        if input_context is not None:
+            part = input_context.input_pipeline_id
+            parts = input_context.num_input_pipelines
+            share = input_context.get_per_replica_batch_size(batch_size)
+        dataset = _read_part(paths, part, parts)
         if is_training:
-            dataset = dataset.shuffle(SHUFFLE_BUFFER, seed=seed).repeat()
-        dataset = dataset.batch(batch_size)
+            dataset = dataset.shuffle(SHUFFLE_BUFFER, seed=seed + part).repeat()
+        dataset = dataset.batch(share)
         dataset = dataset.map(parse, num_parallel_calls=PARSE_THREADS)
         if trim:
             dataset = dataset.map(_trim)
         return dataset.prefetch(2).with_options(_without_autotuning())
 
     return input_fn
+
+
+def _read_part(paths, part, parts):
+    """The serialized instances that reader `part` of `parts` has to itself."""
+    if len(paths) % parts == 0:
+        return tf.data.TFRecordDataset(paths[part::parts])
+    return tf.data.TFRecordDataset(paths).shard(parts, part)
 
 
 def _trim(features):

@@ -97,6 +97,9 @@ def create_train_op(loss, init_lr, num_train_steps, num_warmup_steps,
                     clip_norm=5.0, mixed_precision=False):
     """The op of one training step, which also counts it.
 
+    Under tf.distribute it is the step of the whole batch: the replicas'
+    gradients are added up, then clipped.
+
     Args:
         loss: float32 scalar tensor.
         init_lr, num_train_steps, num_warmup_steps: see `learning_rate_at`.
@@ -118,7 +121,20 @@ def create_train_op(loss, init_lr, num_train_steps, num_warmup_steps,
     # A sparse gradient may name a row twice; its norm counts the sum.
     grads = [None if grad is None else tf.convert_to_tensor(grad)
              for grad in grads]
-    grads, _ = tf.clip_by_global_norm(grads, clip_norm)
+    replica = tf.distribute.get_replica_context()
+    grads, _ = tf.clip_by_global_norm(_sum_of(grads, replica), clip_norm)
+    # All replicas have the sum now, and applying it adds it up once more.
+    shares = [None if grad is None else grad / replica.num_replicas_in_sync
+              for grad in grads]
     train_op = optimizer.apply_gradients(
-        list(zip(grads, variables)), global_step=global_step)
+        list(zip(shares, variables)), global_step=global_step)
     return train_op, rate
+
+
+def _sum_of(grads, replica):
+    """The replicas' gradients, added up: list of tensors, None where none is."""
+    if replica.num_replicas_in_sync == 1:
+        return grads
+    sums = iter(replica.all_reduce(
+        tf.distribute.ReduceOp.SUM, [g for g in grads if g is not None]))
+    return [None if grad is None else next(sums) for grad in grads]

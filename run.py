@@ -21,7 +21,7 @@ import evaluation
 util.quiet_tensorflow()
 import modeling  # noqa: E402
 from experiment import (  # noqa: E402
-    checkpoints, model_fn, ranking, recall, training)
+    checkpoints, distribution, model_fn, ranking, recall, training)
 from experiment.job import check_job  # noqa: E402
 
 
@@ -86,6 +86,12 @@ def define_flags():
                          "Train on a softmax over this many sampled items, "
                          "for catalogues whose full softmax takes too long; "
                          "0: the full one.", lower_bound=0)
+    flags.DEFINE_enum("distribution_strategy", "none",
+                      distribution.STRATEGIES,
+                      "Train on this process's GPUs (mirrored), or as one task "
+                      "of the cluster in TF_CONFIG: all workers step together "
+                      "(multi_worker), or each by itself "
+                      "(parameter_server).")
     flags.DEFINE_bool("xla", False, "Compile the graph with XLA.")
     flags.DEFINE_bool("mixed_precision", False,
                       "Let a GPU compute in float16 where that is safe.")
@@ -139,14 +145,19 @@ def main(argv):
         if argv[1:]:
             raise ValueError("%r is not a flag; flags are written --name=value"
                              % argv[1])
+        evaluator = distribution.is_evaluator(args.distribution_strategy)
+        if evaluator:
+            distribution.await_checkpoint(args.checkpointDir + args.signature)
         job = check_job(recall.complete(args, given))
-    estimator = model_fn.make_estimator(job)
+    model_fn.say_device()
     checkpoint = job.checkpoint
     if args.do_train:
-        training.train(estimator, job)
+        training.train(job)
         checkpoint = checkpoints.trained(job)
-    if args.do_eval:
-        ranking.evaluate(estimator, job, checkpoint)
+    if evaluator:
+        ranking.follow(job)
+    elif args.do_eval and job.cluster.is_chief:
+        ranking.evaluate(job, checkpoint)
 
 
 if __name__ == "__main__":

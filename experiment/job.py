@@ -10,7 +10,7 @@ import util
 util.quiet_tensorflow()
 import input_pipeline  # noqa: E402
 import modeling  # noqa: E402
-from experiment import record, selection  # noqa: E402
+from experiment import distribution, record, selection  # noqa: E402
 from experiment.checkpoints import (  # noqa: E402
     find_checkpoint, named_checkpoint)
 
@@ -23,7 +23,7 @@ OVERRIDES = ("attention_form", "hidden_dropout_prob",
 # What the checks found out; everything below `main` reads this, not flags.
 Job = collections.namedtuple(
     "Job", "config model_dir files words user_history checkpoint chosen "
-           "validation checksums candidates args")
+           "validation checksums candidates cluster args")
 
 
 def _required_file(args, flag):
@@ -120,6 +120,19 @@ def _check_choices(args):
                              ".valid.tfrecord of gen_data_fin.py "
                              "--holdout_validation"
                              % (flag, getattr(args, flag)))
+
+
+def _check_cluster(args):
+    """The distribution.Cluster that this process is a task of."""
+    if not args.do_train:
+        return distribution.ALONE
+    cluster = distribution.read_cluster(args.distribution_strategy)
+    if args.valid_input_file and cluster != distribution.ALONE:
+        raise ValueError(
+            "--valid_input_file: validations choose a checkpoint in a training "
+            "of one process alone; leave it out with "
+            "--distribution_strategy=%s" % args.distribution_strategy)
+    return cluster
 
 
 def _check_files(args):
@@ -250,4 +263,4 @@ def check_job(args):
     validation = _check_validation(files, user_history, recorded, args)
     return Job(config, model_dir, files, words, user_history, checkpoint,
                chosen, validation, sums, _check_candidates(files, words, args),
-               args)
+               _check_cluster(args), args)

@@ -78,16 +78,22 @@ def may_trim(config):
     return config.attention_form != "cross_gram"
 
 
-def make_estimator(job):
-    """The Estimator of a job; says once what it runs on."""
+def say_device():
+    """Says what this process runs on."""
     gpus = gpu_names()
     util.log("TensorFlow %s on %s" % (
         tf.__version__, "%d GPU(s)" % len(gpus) if gpus
         else "the CPU (no usable GPU found)"))
+
+
+def make_estimator(job, strategy=None):
+    """The Estimator of a job, training by a tf.distribute strategy or none."""
     return tf.estimator.Estimator(
         build_model_fn(job.config, job.args, first_output_bias(job)),
         config=tf.estimator.RunConfig(
-            model_dir=job.model_dir, tf_random_seed=job.args.random_seed,
+            model_dir=job.model_dir, train_distribute=strategy,
+            # Workers that dropped the same units would learn less from a batch.
+            tf_random_seed=job.args.random_seed + job.cluster.task[1],
             save_summary_steps=summary_steps(job.args.num_train_steps),
             session_config=session_config(job.args),
             save_checkpoints_steps=job.args.save_checkpoints_steps))

@@ -10,8 +10,9 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-from experiment import record  # noqa: E402
-from experiment.model_fn import RANKED, gpu_names, input_fn  # noqa: E402
+from experiment import distribution, record  # noqa: E402
+from experiment.model_fn import (  # noqa: E402
+    RANKED, gpu_names, input_fn, make_estimator)
 
 RESULTS_FILE = "eval_results.txt"     # in the model directory
 USERS_FILE = "eval_users.tsv"         # in the model directory
@@ -45,7 +46,7 @@ class RankingHook(tf.train.SessionRunHook):
             self._ranking.result()
 
 
-def evaluate(estimator, job, checkpoint):
+def evaluate(job, checkpoint):
     """Ranks the test users and writes, prints and plots the metrics.
 
     Returns:
@@ -53,6 +54,8 @@ def evaluate(estimator, job, checkpoint):
     """
     args = job.args
     util.log("evaluating %s" % checkpoint)
+    with distribution.without_cluster():
+        estimator = make_estimator(job)
     with util.one_line_errors("run.py", evaluation.RankingError):
         evaluator = evaluation.Evaluator(
             job.words, job.user_history, args.protocols, args.use_pop_random,
@@ -83,6 +86,17 @@ def evaluate(estimator, job, checkpoint):
               % (100.0 * evaluator.repeats / len(evaluator.users)))
     sys.stdout.flush()
     return results
+
+
+def follow(job):
+    """Evaluates the newest checkpoint, and again, until the training's last.
+
+    What the `evaluator` task of a cluster does.
+    """
+    for checkpoint in tf.train.checkpoints_iterator(job.model_dir):
+        results = evaluate(job, checkpoint)
+        if results["global_step"] >= job.args.num_train_steps:
+            return
 
 
 def _write_results(job, checkpoint, results, evaluator):

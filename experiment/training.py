@@ -8,7 +8,7 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-from experiment import model_fn, record  # noqa: E402
+from experiment import distribution, model_fn, record  # noqa: E402
 from experiment.checkpoints import CONFIG_FILE  # noqa: E402
 from experiment.validation import ValidationHook, Validator  # noqa: E402
 from model import masked_item  # noqa: E402
@@ -38,10 +38,13 @@ class ProgressHook(tf.train.SessionRunHook):
         return tf.train.SessionRunArgs([self._loss, self._step])
 
     def after_run(self, run_context, run_values):
-        loss, _ = run_values.results
-        self._progress.update(1, "loss %.4f" % loss)
-        self._done += 1
-        if self._done == self._total:
+        loss, step = run_values.results
+        # The step is read before or after this one's update; other workers
+        # may have taken some too.
+        taken = max(1, int(step) - self._done)
+        self._progress.update(taken, "loss %.4f" % loss)
+        self._done += taken
+        if self._done - taken < self._total <= self._done:
             tf.summary.FileWriterCache.get(self._model_dir).add_summary(
                 tf.Summary(value=[tf.Summary.Value(
                     tag="loss", simple_value=loss)]), self._total)
@@ -50,13 +53,17 @@ class ProgressHook(tf.train.SessionRunHook):
         self._progress.close()
 
 
-def train(estimator, job):
-    """Trains to num_train_steps from where the model directory stands."""
-    args = job.args
+def train(job):
+    """Trains to num_train_steps from where the model directory stands.
+
+    In a cluster this is what one of its tasks does: the chief writes and says
+    what a training alone does, a parameter server serves until it is ended.
+    """
+    args, start = job.args, 0
     tf.gfile.MakeDirs(job.model_dir)
-    start = 0
-    if tf.train.latest_checkpoint(job.model_dir):
-        start = int(estimator.get_variable_value("global_step"))
+    newest = tf.train.latest_checkpoint(job.model_dir)
+    if newest:
+        start = int(tf.train.load_variable(newest, "global_step"))
     if start >= args.num_train_steps:
         util.log("%s is at step %d already; a larger --num_train_steps trains "
                  "on" % (job.model_dir, start))
@@ -65,9 +72,31 @@ def train(estimator, job):
         util.log("%s stopped early at step %d; a larger "
                  "--early_stopping_patience trains on" % (job.model_dir, start))
         return
-    beside = _write_records(job, start)
     util.log("training %s from step %d to %d; validation items: %s" % (
         job.model_dir, start, args.num_train_steps, job.validation))
+    hooks = _chief_hooks(job, start) if job.cluster.is_chief else []
+    # A resumed run goes on with another order than the one it began with.
+    input_fn = model_fn.input_fn(job, "train_input_file", args.batch_size,
+                                 args.random_seed + start)
+    with util.one_line_errors("run.py", (tf.train.NanLossDuringTrainingError,
+                                         evaluation.RankingError, ValueError)):
+        strategy = distribution.make(args.distribution_strategy)
+        distribution.check_batch(strategy, job.cluster, args.batch_size)
+        estimator = model_fn.make_estimator(job, strategy)
+        if job.cluster == distribution.ALONE:
+            estimator.train(input_fn, max_steps=args.num_train_steps,
+                            hooks=hooks)
+        else:  # which starts this task's server, and evaluates in none of them
+            tf.estimator.train_and_evaluate(
+                estimator, tf.estimator.TrainSpec(
+                    input_fn, args.num_train_steps, hooks),
+                tf.estimator.EvalSpec(input_fn))
+
+
+def _chief_hooks(job, start):
+    """What the chief writes and says: records, progress, validations."""
+    args = job.args
+    beside = _write_records(job, start)
     _tell_memory(job.config, args.num_sampled)
     hooks = [ProgressHook(args.num_train_steps, job.model_dir)]
     if job.chosen:
@@ -75,12 +104,7 @@ def train(estimator, job):
             job.chosen, Validator(job).evaluate, job.model_dir,
             args.eval_every_steps or args.save_checkpoints_steps,
             args.num_train_steps, args.early_stopping_patience, beside))
-    # A resumed run goes on with another order than the one it began with.
-    input_fn = model_fn.input_fn(job, "train_input_file", args.batch_size,
-                                 args.random_seed + start)
-    with util.one_line_errors("run.py", (tf.train.NanLossDuringTrainingError,
-                                         evaluation.RankingError)):
-        estimator.train(input_fn, max_steps=args.num_train_steps, hooks=hooks)
+    return hooks
 
 
 def _write_records(job, start):

@@ -34,9 +34,22 @@ def _real_positions(rows, label_ids, label_weights):
     return [tf.gather_nd(x, real) for x in (rows, label_ids, label_weights)]
 
 
+def _total(weights):
+    """sum w + 1e-5.
+
+    Of a replica under tf.distribute it is the mean over the replicas, so that
+    the mean of their losses is the loss of the whole batch.
+    """
+    total = tf.reduce_sum(weights)
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync > 1:
+        total = replica.all_reduce(tf.distribute.ReduceOp.MEAN, total)
+    return total + 1e-5 / replica.num_replicas_in_sync
+
+
 def _weighted_mean(losses, weights):
     """sum w ce / (sum w + 1e-5)."""
-    return tf.reduce_sum(weights * losses) / (tf.reduce_sum(weights) + 1e-5)
+    return tf.reduce_sum(weights * losses) / _total(weights)
 
 
 def masked_item_loss(config, rows, embedding_table, label_ids, label_weights):
@@ -88,7 +101,7 @@ def chunked_item_loss(config, rows, embedding_table, label_ids, label_weights,
     # the scores, and its gradient, would each be a pass over memory.
     hidden = tf.concat([hidden, tf.ones_like(hidden[:, :1])], axis=1)
     table = tf.concat([embedding_table, bias[:, tf.newaxis]], axis=1)
-    shares = weights / (tf.reduce_sum(weights) + 1e-5)
+    shares = weights / _total(weights)
     return _chunked_cross_entropy(hidden, table, labels, shares)
 
 

@@ -1,0 +1,139 @@
+"""Training on several devices or machines, by TensorFlow's own strategies."""
+
+import collections
+import contextlib
+import json
+import os
+
+import util
+
+util.quiet_tensorflow()
+import tensorflow.compat.v1 as tf  # noqa: E402
+
+NONE, MIRRORED = "none", "mirrored"
+MULTI_WORKER, PARAMETER_SERVER = "multi_worker", "parameter_server"
+STRATEGIES = (NONE, MIRRORED, MULTI_WORKER, PARAMETER_SERVER)
+VARIABLE = "TF_CONFIG"  # the environment's word for cluster and task
+
+# What trains: `workers` is how many processes do, and this one is `task`, as
+# (type, index). Without a cluster it is the one worker, and the chief.
+Cluster = collections.namedtuple("Cluster", "workers task is_chief")
+ALONE = Cluster(1, ("worker", 0), True)
+
+
+def read_cluster(strategy):
+    """The Cluster of the environment, as Estimators read it from TF_CONFIG.
+
+    Args:
+        strategy: one of STRATEGIES.
+
+    Raises:
+        ValueError: the strategy has no cluster to work with, or the cluster
+            no strategy; or TF_CONFIG is malformed.
+    """
+    text = os.environ.get(VARIABLE, "")
+    spec, task = _parse(text) if text else ({}, ALONE.task)
+    if strategy not in (MULTI_WORKER, PARAMETER_SERVER):
+        if spec:
+            raise ValueError(
+                "%s names a cluster, but --distribution_strategy=%s trains in "
+                "one process; pass multi_worker or parameter_server, or unset "
+                "%s" % (VARIABLE, strategy, VARIABLE))
+        return ALONE
+    wanted = {MULTI_WORKER: ("worker",),
+              PARAMETER_SERVER: ("chief", "ps")}[strategy]
+    missing = [kind for kind in wanted if not spec.get(kind)]
+    if missing:
+        raise ValueError(
+            "--distribution_strategy=%s needs a %s in the cluster of %s; write "
+            '{"cluster": {%s}, "task": {"type": "%s", "index": 0}} there'
+            % (strategy, " and a ".join(missing), VARIABLE,
+               ", ".join('"%s": ["host:port"]' % kind for kind in wanted),
+               wanted[0]))
+    training = [(kind, index) for kind in ("chief", "worker")
+                for index in range(len(spec.get(kind, ())))]
+    return Cluster(len(training), task, task == training[0])
+
+
+def _parse(text):
+    """(dict, task type -> list of addresses; the task) of TF_CONFIG."""
+    try:
+        value = json.loads(text)
+        spec = {kind: [str(address) for address in addresses]
+                for kind, addresses in value.get("cluster", {}).items()}
+        task = value.get("task", {})
+        task = (task.get("type", "worker"), int(task.get("index", 0)))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            "%s is not a cluster (%s): %s; write {\"cluster\": {\"worker\": "
+            "[\"host:port\", ...]}, \"task\": {\"type\": \"worker\", \"index\": "
+            "0}}" % (VARIABLE, error, util.quote(text)))
+    kind, index = task
+    if spec and kind != "evaluator" and not (
+            0 <= index < len(spec.get(kind, ()))):
+        raise ValueError("%s: the task %s %d is not in the cluster, which has "
+                         "%s; correct type or index" % (
+                             VARIABLE, kind, index, ", ".join(
+                                 "%d %s" % (len(spec[name]), name)
+                                 for name in sorted(spec)) or "no tasks"))
+    return spec, task
+
+
+@contextlib.contextmanager
+def without_cluster():
+    """Hides the cluster, so that an Estimator made here is of this process."""
+    text = os.environ.pop(VARIABLE, None)
+    try:
+        yield
+    finally:
+        if text is not None:
+            os.environ[VARIABLE] = text
+
+
+def make(strategy):
+    """The tf.distribute strategy of this name, or None for none."""
+    if strategy == NONE:
+        return None
+    if strategy == MIRRORED:
+        return tf.distribute.MirroredStrategy()
+    return {MULTI_WORKER: tf.distribute.experimental.MultiWorkerMirroredStrategy,
+            PARAMETER_SERVER: tf.distribute.experimental.ParameterServerStrategy
+            }[strategy]()
+
+
+def check_batch(strategy, cluster, batch_size):
+    """Says what each replica takes of a batch.
+
+    Args:
+        strategy: as `make` returns.
+        cluster: Cluster.
+        batch_size: int, over all replicas.
+
+    Raises:
+        ValueError: the replicas do not divide it.
+    """
+    replicas = strategy.num_replicas_in_sync if strategy else 1
+    if batch_size % replicas:
+        below = batch_size // replicas * replicas
+        raise ValueError(
+            "--batch_size=%d is not a multiple of the %d replicas; %s is" % (
+                batch_size, replicas, " or ".join(
+                    str(size) for size in (below, below + replicas) if size)))
+    if replicas > 1:
+        util.log("%d replicas in %d process(es) step together, with %d of the "
+                 "%d sequences each" % (replicas, cluster.workers,
+                                        batch_size // replicas, batch_size))
+    elif cluster.workers > 1:
+        util.log("%d workers step each by itself, with %d sequences a step; "
+                 "the steps of all are counted" % (cluster.workers, batch_size))
+
+
+def is_evaluator(strategy):
+    """Whether this is the task of a cluster that evaluates and does not train."""
+    return strategy != NONE and read_cluster(strategy).task[0] == "evaluator"
+
+
+def await_checkpoint(folder):
+    """Waits until the other tasks have written a first checkpoint."""
+    util.log("waiting for a checkpoint in %s" % folder)
+    next(tf.train.checkpoints_iterator(folder))
