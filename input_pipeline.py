@@ -216,7 +216,8 @@ def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,
             share = input_context.get_per_replica_batch_size(batch_size)
         dataset = _read_part(paths, part, parts)
         if is_training:
-            dataset = dataset.shuffle(SHUFFLE_BUFFER, seed=seed + part).repeat()
+            own_seed = None if seed is None else seed + part
+            dataset = dataset.shuffle(SHUFFLE_BUFFER, seed=own_seed).repeat()
         dataset = dataset.batch(share)
         dataset = dataset.map(parse, num_parallel_calls=PARSE_THREADS)
         if trim:

@@ -4,6 +4,9 @@ import collections
 import contextlib
 import json
 import os
+import socket
+import sys
+import threading
 
 import util
 
@@ -15,10 +18,14 @@ MULTI_WORKER, PARAMETER_SERVER = "multi_worker", "parameter_server"
 STRATEGIES = (NONE, MIRRORED, MULTI_WORKER, PARAMETER_SERVER)
 VARIABLE = "TF_CONFIG"  # the environment's word for cluster and task
 
+LOOK_EVERY = 2.0  # seconds between two looks at the tasks that are needed
+LOOKS = 10        # that find one gone, before it counts as gone
+
 # What trains: `workers` is how many processes do, and this one is `task`, as
-# (type, index). Without a cluster it is the one worker, and the chief.
-Cluster = collections.namedtuple("Cluster", "workers task is_chief")
-ALONE = Cluster(1, ("worker", 0), True)
+# (type, index); `needed` are the (name, address) of those that it cannot go on
+# without. Without a cluster it is the one worker, and the chief.
+Cluster = collections.namedtuple("Cluster", "workers task is_chief needed")
+ALONE = Cluster(1, ("worker", 0), True, ())
 
 
 def read_cluster(strategy):
@@ -52,7 +59,23 @@ def read_cluster(strategy):
                wanted[0]))
     training = [(kind, index) for kind in ("chief", "worker")
                 for index in range(len(spec.get(kind, ())))]
-    return Cluster(len(training), task, task == training[0])
+    return Cluster(len(training), task, task == training[0],
+                   _needed(strategy, spec, task, training))
+
+
+def _needed(strategy, spec, task, training):
+    """The (name, address) of the tasks that this one cannot go on without.
+
+    Workers that step together need each other. Those that step by themselves
+    need the chief and the parameter servers, and these the chief.
+    """
+    needed = training
+    if strategy == PARAMETER_SERVER:
+        needed = training[:1]
+        if task[0] != "ps":
+            needed = needed + [("ps", index) for index in range(len(spec["ps"]))]
+    return tuple(("%s %d" % (kind, index), spec[kind][index])
+                 for kind, index in needed if (kind, index) != task)
 
 
 def _parse(text):
@@ -126,6 +149,58 @@ def check_batch(strategy, cluster, batch_size):
     elif cluster.workers > 1:
         util.log("%d workers step each by itself, with %d sequences a step; "
                  "the steps of all are counted" % (cluster.workers, batch_size))
+
+
+@contextlib.contextmanager
+def watched(cluster):
+    """Ends this process where a task that it needs is gone.
+
+    TensorFlow waits for it for ever, on either runtime. A task counts as gone
+    once it has answered at its address and then does not any more.
+    """
+    stop = threading.Event()
+    thread = threading.Thread(target=_watch, args=(cluster, stop))
+    thread.daemon = True
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+
+
+def _watch(cluster, stop):
+    misses = {}  # address -> looks in a row without an answer
+    while not stop.wait(LOOK_EVERY):
+        for name, address in cluster.needed:
+            if _answers(address):
+                misses[address] = 0
+            elif address in misses:
+                misses[address] += 1
+            if misses.get(address) == LOOKS:
+                _end(cluster, name, address)
+
+
+def _answers(address):
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), LOOK_EVERY).close()
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def _end(cluster, name, address):
+    """Ends this process from a thread beside TensorFlow's, which waits."""
+    if cluster.task[0] == "ps":
+        util.log("%s is gone: nothing is left to serve" % name)
+        status = 0
+    else:
+        sys.stderr.write(
+            "run.py: error: %s at %s is gone; the newest checkpoint is whole: "
+            "start all tasks again to go on from it\n" % (name, address))
+        status = 1
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def is_evaluator(strategy):

@@ -87,10 +87,11 @@ def train(job):
             estimator.train(input_fn, max_steps=args.num_train_steps,
                             hooks=hooks)
         else:  # which starts this task's server, and evaluates in none of them
-            tf.estimator.train_and_evaluate(
-                estimator, tf.estimator.TrainSpec(
-                    input_fn, args.num_train_steps, hooks),
-                tf.estimator.EvalSpec(input_fn))
+            with distribution.watched(job.cluster):
+                tf.estimator.train_and_evaluate(
+                    estimator, tf.estimator.TrainSpec(
+                        input_fn, args.num_train_steps, hooks),
+                    tf.estimator.EvalSpec(input_fn))
 
 
 def _chief_hooks(job, start):

@@ -20,6 +20,12 @@ import util  # noqa: E402
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
+# Two processors for the replicas, said before TensorFlow looks: while the
+# tests are collected.
+tf.config.experimental.set_virtual_device_configuration(
+    tf.config.experimental.list_physical_devices("CPU")[0],
+    [tf.config.experimental.VirtualDeviceConfiguration()] * 2)
+
 USERS, ITEMS, LENGTH, MASKED = 31, 140, 11, 3
 CONFIG = {
     "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3,

@@ -427,6 +427,46 @@ def test_instances_of_two_files_are_shuffled_together(tmp_path):
     assert half / 4 < sum(user <= half for user in found[:half]) < half * 3 / 4
 
 
+def readers(paths, count, replicas):
+    """The users of an epoch that each of `count` reading processes sees, in
+    batches of 2 a replica."""
+    input_fn = input_pipeline.make_input_fn(paths, L, M, 2 * replicas, True, 1)
+    found = []
+    for part in range(count):
+        context = tf.distribute.InputContext(count, part, replicas)
+        share = batches(lambda: input_fn(context), len(USERS) // (2 * count))
+        assert {len(batch["info"]) for batch in share} == {2}
+        found.append(users_of(share))
+    return found
+
+
+def test_processes_share_the_records_of_a_file(train_file):
+    found = readers([train_file], 3, 3)
+    assert sorted(sum(found, [])) == USERS
+    assert len(set(map(len, found))) == 1
+
+
+def test_processes_share_files_where_they_divide_evenly(tmp_path):
+    parts = [USERS[i::4] for i in range(4)]
+    paths = [write_users(tmp_path / str(i), users)
+             for i, users in enumerate(parts)]
+    found = readers(paths, 2, 2)
+    assert [sorted(users) for users in found] == [
+        sorted(parts[0] + parts[2]), sorted(parts[1] + parts[3])]
+
+
+def test_processes_do_not_read_in_the_same_order(train_file):
+    """Else records that were written together would meet in every batch."""
+    first, second = readers([train_file], 2, 2)
+    assert [user // 2 for user in first] != [user // 2 for user in second]
+
+
+def test_the_replicas_of_one_process_share_what_it_reads(train_file):
+    assert readers([train_file], 1, 3) == [
+        users_of(train(train_file, seed=1, batch_size=2,
+                       steps=len(USERS) // 2))]
+
+
 def test_the_same_seed_gives_the_same_order(train_file):
     first, again = (users_of(train(train_file, seed=5, steps=2 * STEPS))
                     for _ in range(2))

@@ -6,12 +6,6 @@ import tensorflow.compat.v1 as tf
 
 import optimization
 
-# Two processors for the replicas, said before TensorFlow looks: while the
-# tests are collected.
-tf.config.experimental.set_virtual_device_configuration(
-    tf.config.experimental.list_physical_devices("CPU")[0],
-    [tf.config.experimental.VirtualDeviceConfiguration()] * 2)
-
 BETA_1, BETA_2, EPSILON, DECAY, CLIP = 0.9, 0.999, 1e-6, 0.01, 5.0
 
 
@@ -375,6 +369,34 @@ def test_replicas_take_one_step_along_their_summed_gradients(replicas):
             assert len(copies) == replicas
             for copy in copies:
                 close(copy, wanted[mirror.op.name].value)
+
+
+def test_replicas_clip_the_sum_of_their_gradients():
+    # Norms of 50 and 41; the sum's is 13. Clipped one by one they would have
+    # another direction.
+    gradients = np.array([[30.0, 40.0], [-18.0, -37.0]])
+    total = gradients.sum(axis=0)
+    with tf.Graph().as_default(), tf.Session(config=cpus(2)) as session:
+        strategy = mirrored(2)
+
+        def train_op():
+            replica = tf.distribute.get_replica_context()
+            gradient = tf.gather(tf.constant(gradients, tf.float32),
+                                 replica.replica_id_in_sync_group)
+            w = tf.get_variable("w", initializer=[1.0, 2.0])
+            tf.get_variable("unused", initializer=[3.0])
+            return optimization.create_train_op(
+                tf.reduce_sum(w * gradient), 0.8, 4, 0)[0]
+
+        with strategy.scope():
+            train = tf.group(*run_replicas(strategy, train_op))
+            session.run(tf.global_variables_initializer())
+        wanted = NumpyAdamW([1.0, 2.0])
+        for rate in (0.8, 0.6, 0.4):
+            session.run(train)
+            wanted.step(np_clip([total])[0], rate)
+            check(session, {"w": wanted})
+        close(session.run(named("unused")), [3.0])
 
 
 def test_train_op_in_a_replica_is_the_train_op():
