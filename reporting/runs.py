@@ -206,7 +206,31 @@ def check_same_users(reference, other):
             % (differing, len(ours.user), reference.name, other.name))
 
 
+def user_metrics(run, protocols, metrics):
+    """float array [users, columns], each user's metrics; the columns are the
+    metrics of the first protocol, then of the next."""
+    return np.stack([
+        evaluation.metric_values(run.users.ranks[protocol])[metric]
+        for protocol in protocols for metric in metrics], axis=1)
+
+
 # --- what the runs are about ------------------------------------------------
+
+def of_training(recorded):
+    """A training's record without what only evaluations read."""
+    return dict(recorded, **{
+        part: {flag: value for flag, value in recorded[part].items()
+               if flag not in record.EVALUATION_FLAGS}
+        for part in ("flags", "data_files")})
+
+
+def of_evaluation(recorded):
+    """An evaluation's record without what only trainings read."""
+    read = record.EVALUATION_FLAGS + record.SHARED_FLAGS
+    return dict(recorded, **{
+        part: {flag: value for flag, value in recorded.get(part, {}).items()
+               if flag in read} for part in ("flags", "data_files")})
+
 
 def dataset_names(run):
     """The datasets that a run's data files are named after.
