@@ -1,7 +1,6 @@
 """Reads what run.py wrote into a model directory."""
 
 import collections
-import glob
 import io
 import json
 import os
@@ -10,9 +9,9 @@ import re
 import numpy as np
 
 import evaluation
-import util
 from data.sequences import MAX_ID
 from experiment import record
+from reporting.events import read_curves
 
 # How gen_data_fin.py names its files: <dataset><signature><ending>, where the
 # signature is made of its hyper-parameters unless it is given.
@@ -28,9 +27,8 @@ _TOLERANCE = 1e-9  # between the two files' metrics: both are float64
 
 # `number` counts the runs of a report, from 0.
 # `users` is None for a run without eval_users.tsv, `record` for one without
-# run_config.json, `evaluation` for one without eval_config.json; `curves` maps
-# the folder of the event files ("" is the training's) to
-# tag -> (steps, values).
+# run_config.json, `evaluation` for one without eval_config.json; `curves` is
+# what `events.read_curves` returns.
 Run = collections.namedtuple("Run", "number name folder config results "
                                     "users record evaluation curves")
 # int64 arrays [users], by user; ranks: column ("paper", "most_popular/paper")
@@ -244,50 +242,3 @@ def dataset_names(run):
              for name in names]
     return sorted({_SIGNATURE.sub("", _ENDING.sub("", name))
                    for name in files})
-
-
-# --- event files ------------------------------------------------------------
-
-def read_curves(folder):
-    """The scalars of a model directory's event files.
-
-    Args:
-        folder: str, the model directory.
-
-    Returns:
-        OrderedDict, "" for the folder itself and the name of every eval*
-        folder in it -> dict, tag -> (int array of steps, float array).
-    """
-    curves = collections.OrderedDict()
-    for path in [folder] + sorted(glob.glob(os.path.join(glob.escape(folder),
-                                                   "eval*", ""))):
-        scalars = {}
-        # By name is by time; where two have the same step the later one counts.
-        for name in sorted(glob.glob(os.path.join(glob.escape(path),
-                                                  "events.out.*"))):
-            _add_scalars(name, scalars)
-        if scalars:
-            curves["" if path == folder
-                   else os.path.basename(os.path.dirname(path))] = {
-                tag: _ordered(values) for tag, values in scalars.items()}
-    return curves
-
-
-def _add_scalars(path, scalars):
-    """Adds an event file's scalars to dict, tag -> {step: value}."""
-    util.quiet_tensorflow()
-    import tensorflow.compat.v1 as tf  # seconds; only event files need it
-    try:
-        for event in tf.train.summary_iterator(path):
-            for value in event.summary.value:
-                if value.HasField("simple_value"):
-                    scalars.setdefault(value.tag, {})[event.step] = \
-                        value.simple_value
-    except tf.errors.DataLossError:
-        util.log("%s ends in a damaged record; what comes before it is used"
-                 % path)
-
-
-def _ordered(values):
-    steps = sorted(values)
-    return np.array(steps), np.array([values[step] for step in steps])

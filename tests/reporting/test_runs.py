@@ -1,7 +1,5 @@
 """Reading model directories, and what is wrong with bad ones."""
 
-import os
-
 import pytest
 
 import evaluation
@@ -9,7 +7,7 @@ import report
 from reporting import runs as run_files
 from written_runs import (
     COLUMNS, sections_of, two_runs, user_columns, write_results, write_run,
-    write_scalars, write_users)
+    write_users)
 
 
 # --- reading a run ----------------------------------------------------------
@@ -32,37 +30,6 @@ def test_users_are_read_in_order_of_their_numbers(tmp_path):
         assert getattr(users, name).tolist() == columns[name]
     assert {name: ranks.tolist() for name, ranks in users.ranks.items()} == {
         name: columns[name] for name in order[4:]}
-
-
-def test_curves_of_all_event_folders_are_read(two_runs):
-    curves = run_files.read_curves(two_runs[1][0])
-    assert list(curves) == ["", "eval", "eval_valid"]
-    steps, values = curves[""]["loss"]
-    assert steps.tolist() == [100, 200, 300]
-    assert values.tolist() == [7.5, 4.0, 5.0]
-    assert curves["eval_valid"]["paper/ndcg@10"][0].tolist() == [100, 200, 300]
-
-
-def test_a_resumed_training_goes_on_in_the_next_event_file(tmp_path):
-    write_scalars(tmp_path, {"loss": {100: 7.0, 200: 6.0}}, suffix=".1")
-    write_scalars(tmp_path, {"loss": {300: 4.0, 200: 5.0}}, suffix=".2")
-    first, second = sorted(os.listdir(str(tmp_path)),
-                           key=lambda name: name[-1])
-    os.rename(str(tmp_path / first), str(tmp_path / "events.out.tfevents.10"))
-    os.rename(str(tmp_path / second), str(tmp_path / "events.out.tfevents.11"))
-    steps, values = run_files.read_curves(str(tmp_path))[""]["loss"]
-    assert steps.tolist() == [100, 200, 300]
-    assert values.tolist() == [7.0, 5.0, 4.0]
-
-
-def test_an_event_file_that_was_cut_off_is_read_up_to_there(tmp_path, capfd):
-    write_scalars(tmp_path, {"loss": {100: 7.0, 200: 6.0}})
-    name, = os.listdir(str(tmp_path))
-    content = (tmp_path / name).read_bytes()
-    (tmp_path / name).write_bytes(content[:-3])
-    assert run_files.read_curves(str(tmp_path))[""]["loss"][0].tolist() == [
-        100]
-    assert "damaged" in capfd.readouterr().err
 
 
 # --- bad input --------------------------------------------------------------
