@@ -30,6 +30,8 @@ COMMANDS = (
      "[evaluation.md](evaluation.md)."),
     ("report.py", "After the model directories. See [reports.md](reports.md)."),
     ("benchmarks/bench.py", "See [performance.md](performance.md)."),
+    ("benchmarks/peers.py", "See [performance.md](performance.md"
+     "#beside-another-bert4rec)."),
     ("benchmarks/measure.py", "`bench.py` calls it. It takes run.py's flags "
      "as well."))
 
