@@ -5,8 +5,8 @@
 
 The new folder holds the evaluated checkpoint without the optimiser's slots,
 the records and results of run.py, each user's ranks (packed), and the loss
-and validation curves over steps and seconds. `run.py --do_eval --init_checkpoint=<folder>` gives the
-same results again.
+and validation curves over steps and seconds.
+`run.py --do_eval --init_checkpoint=<folder>` gives the same results again.
 """
 
 import argparse

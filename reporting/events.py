@@ -30,9 +30,9 @@ def read_curves(folder):
 
     Time is counted from the start of the training's first event file, and
     stands still from the end of a training until the first step after its
-    resumption is done. What was trained past the checkpoint that a training was resumed from is lost: it
-    is left out, and its time is not counted. Without an event file of the
-    training the seconds are NaN.
+    resumption is done. What was trained past the checkpoint that a training
+    was resumed from is lost: it is left out, and its time is not counted.
+    Without an event file of the training the seconds are NaN.
 
     Args:
         folder: str, the model directory.
