@@ -10,10 +10,13 @@ import util
 util.quiet_tensorflow()
 import input_pipeline  # noqa: E402
 import modeling  # noqa: E402
-from experiment import record, selection  # noqa: E402
+from experiment import record, requests, selection  # noqa: E402
 from experiment.checkpoints import (  # noqa: E402
     find_checkpoint, named_checkpoint)
+from experiment.names import read_names  # noqa: E402
 
+TASKS = ("do_train", "do_eval", "do_predict", "do_export", "export_embeddings")
+RECOMMENDING = TASKS[2:]  # these need what items are called
 INSPECTED = 2000          # training records looked at for validation items
 
 # Keys of the model config that a flag of the same name overrides.
@@ -23,7 +26,7 @@ OVERRIDES = ("attention_form", "hidden_dropout_prob",
 # What the checks found out; everything below `main` reads this, not flags.
 Job = collections.namedtuple(
     "Job", "config model_dir files words user_history checkpoint chosen "
-           "validation checksums candidates args")
+           "validation checksums candidates names requests args")
 
 
 def _required_file(args, flag):
@@ -91,10 +94,16 @@ def load_config(args, words):
     return config
 
 
+def _asked(args, tasks):
+    """Whether one of these tasks is asked for."""
+    return any(getattr(args, task) for task in tasks)
+
+
 def _check_choices(args):
     """Raises ValueError for flags that do not go together."""
-    if not (args.do_train or args.do_eval):
-        raise ValueError("nothing to do; pass --do_train, --do_eval or both")
+    if not _asked(args, TASKS):
+        raise ValueError("nothing to do; pass one or more of --%s"
+                         % ", --".join(TASKS))
     model_dir = args.checkpointDir + args.signature
     if not (args.do_train or args.init_checkpoint
             or os.path.isdir(model_dir)):
@@ -125,9 +134,11 @@ def _check_choices(args):
 def _check_files(args):
     """dict, flag -> list of the files that this job reads."""
     files = {}
-    if args.vocab_filename or args.do_eval or args.valid_input_file:
+    ranks = args.do_eval or args.do_train and args.valid_input_file
+    if args.vocab_filename or ranks or _asked(args, RECOMMENDING):
         files["vocab_filename"] = [_required_file(args, "vocab_filename")]
-    if args.user_history_filename or args.do_eval or args.valid_input_file:
+    if (args.user_history_filename and args.do_train or ranks
+            or requests.asks_for_users(args)):
         files["user_history_filename"] = [
             _required_file(args, "user_history_filename")]
     for flag, needed in (("train_input_file", args.do_train),
@@ -136,7 +147,22 @@ def _check_files(args):
                          ("test_input_file", args.do_eval)):
         if needed:
             files[flag] = _check_records(args, flag)
+    if args.max_seq_length is None:
+        raise ValueError("--max_seq_length is needed here; pass the L that the "
+                         "model was trained with")
     return files
+
+
+def _check_names(words, args):
+    """The Names of a job that recommends, or trains on what may be
+    recommended, else None; the map that was found becomes --items_file."""
+    if words is None or not _asked(args, ("do_train",) + RECOMMENDING):
+        return None
+    names = read_names(words, args.vocab_filename, args.items_file)
+    args.items_file = names.path
+    if args.do_predict or args.do_export:
+        requests.check_k(args.top_k, names.items, "--top_k")
+    return names
 
 
 def _check_validation(files, user_history, recorded, args):
@@ -221,6 +247,8 @@ def check_job(args):
     """
     args = argparse.Namespace(**vars(args))  # it is completed here
     args.init_checkpoint = named_checkpoint(args.init_checkpoint)
+    if any(getattr(args, flag) is not None for flag in requests.ASKING):
+        args.do_predict = True  # to ask is enough
     _check_choices(args)
     files = _check_files(args)
     words = user_history = None
@@ -230,10 +258,13 @@ def check_job(args):
     if "user_history_filename" in files:
         user_history = util.load_pickle(files["user_history_filename"][0],
                                         "dict")
-    if args.output_bias == "log_popularity" and user_history is None:
+    if (args.do_train and args.output_bias == "log_popularity"
+            and user_history is None):
         raise ValueError("--output_bias=log_popularity counts what training "
                          "sees; pass --user_history_filename, the .his file")
     _check_catalogue(words, user_history, args)
+    names = _check_names(words, args)
+    asked = requests.check_requests(args, names) if args.do_predict else None
     if args.num_sampled >= config.vocab_size - 1:
         raise ValueError("--num_sampled=%d is not below the %d items and "
                          "special tokens; lower it, or 0 for all of them"
@@ -245,9 +276,11 @@ def check_job(args):
     # A training is compared with the one that it goes on from.
     folder = os.path.dirname(checkpoint) if checkpoint else model_dir
     recorded, sums = record.read(folder), record.checksums(files)
+    if names is not None and names.checksums:
+        sums["items_file"] = names.checksums
     if recorded and not args.ignore_checksums:
         record.check_checksums(recorded, sums, folder)
     validation = _check_validation(files, user_history, recorded, args)
     return Job(config, model_dir, files, words, user_history, checkpoint,
                chosen, validation, sums, _check_candidates(files, words, args),
-               args)
+               names, asked, args)

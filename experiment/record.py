@@ -18,6 +18,11 @@ HELD_OUT, FOLDED, UNKNOWN = "held out", "folded into train", "unknown"
 EVALUATION_FLAGS = (
     "candidates_file", "do_eval", "eval_batch_size", "eval_seeds",
     "full_table", "protocols", "test_input_file", "use_pop_random")
+# What says what one call is to recommend, and where to.
+PREDICTION_FLAGS = (
+    "allow_seen", "do_export", "do_predict", "export_embeddings",
+    "predict_input_file", "predict_items", "predict_output_file",
+    "predict_user", "top_k")
 SHARED_FLAGS = (
     "attention_form", "bert_config_file", "bucket_by_length", "checkpointDir",
     "ignore_checksums", "init_checkpoint", "max_predictions_per_seq",

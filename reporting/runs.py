@@ -215,10 +215,12 @@ def user_metrics(run, protocols, metrics):
 # --- what the runs are about ------------------------------------------------
 
 def of_training(recorded):
-    """A training's record without what only evaluations read."""
+    """A training's record without what only evaluations and predictions
+    read."""
+    others = record.EVALUATION_FLAGS + record.PREDICTION_FLAGS
     return dict(recorded, **{
         part: {flag: value for flag, value in recorded[part].items()
-               if flag not in record.EVALUATION_FLAGS}
+               if flag not in others}
         for part in ("flags", "data_files")})
 
 
