@@ -18,6 +18,8 @@ def predict(job, checkpoint):
     Raises:
         ValueError, IOError: an unknown user, or a file that cannot be written.
     """
+    util.log("recommending with %s; items are called as in %s" % (
+        checkpoint, job.names.path or "the interactions file, by numbers"))
     recommender = Recommender(job, checkpoint)
     if any(getattr(job.args, flag) is not None for flag in requests.ONE):
         print(one_table(job, recommender))

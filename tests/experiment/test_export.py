@@ -1,61 +1,29 @@
 """The SavedModel, loaded by a process that has nothing of this project."""
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from conftest import ITEMS, LENGTH
+from conftest import ITEMS, ROOT
 from experiment import export
 from experiment.job import check_job
 from experiment.recall import of_directory
 from experiment.recommender import EXCLUDED, Recommender
-
-# What a server does: rows of a JSON request become one tensor, the signature
-# is called, and the tensors of its answer become rows.
-LOADER = """
-import json, sys
-import numpy as np
-import tensorflow.compat.v1 as tf
-folder, signature = sys.argv[1:]
-request = json.load(sys.stdin)
-with tf.Graph().as_default(), tf.Session() as session:
-    loaded = tf.saved_model.loader.load(session, ["serve"], folder)
-    called = loaded.signature_def[signature]
-    items = np.array([row["items"] for row in request["instances"]], object)
-    names = sorted(called.outputs)
-    found = session.run([called.outputs[name].name for name in names],
-                        {called.inputs["items"].name: items})
-assert not {"modeling", "util", "vocab", "experiment"} & set(sys.modules)
-rows = [dict(zip(names, [
-    [one.decode("utf-8") for one in value] if value.dtype == object
-    else value.tolist() for value in row])) for row in zip(*found)]
-print(json.dumps({"predictions": rows}))
-"""
-HISTORIES = [["B 3", "B 5"], ["B 9"], [], ["x"],
-             ["B %d" % n for n in range(1, 2 * LENGTH)],
-             ["B %d" % n for n in range(1, ITEMS + 1)]]
+from saved_models import HISTORIES, ask, instances
 
 
-def instances(histories):
-    """The rows of a request, as long as each other."""
-    longest = max(map(len, histories))
-    return [{"items": items + [""] * (longest - len(items))}
-            for items in histories]
-
-
-def ask(folder, request, signature="serving_default", python=sys.executable):
-    """The rows that another process answers to the rows of a request."""
-    process = subprocess.Popen(
-        [python, "-c", LOADER, str(folder), signature], cwd=str(folder),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    answer, errors = process.communicate(
-        json.dumps({"instances": request}).encode())
-    assert process.returncode == 0, errors.decode()
-    return json.loads(answer.decode())["predictions"]
+def documented(what):
+    """The request, or the response, that docs/recommendations.md shows."""
+    with io.open(os.path.join(ROOT, "docs", "recommendations.md"),
+                 encoding="utf-8") as stream:
+        return json.loads(re.search(r"<!-- %s -->\s+```json\n(.*?)```" % what,
+                                    stream.read(), re.S).group(1))
 
 
 def job_in(named, folder, **flags):
@@ -91,8 +59,8 @@ def test_another_process_recommends_exactly_what_do_predict_does(exported):
     rows = ask(folder, instances(HISTORIES))
     assert_equal_to(wanted, rows)
     assert [row["most_popular"] for row in rows] == [
-        False, False, True, True, False, False]
-    assert [len(one.items) for one in wanted] == [5, 5, 5, 5, 5, 0]
+        False, False, True, True, False, False, False]
+    assert [len(one.items) for one in wanted] == [5, 5, 5, 5, 5, 3, 0]
 
 
 def test_fillers_may_stand_anywhere_and_lengths_be_any(exported):
@@ -134,10 +102,28 @@ def test_the_signatures_as_saved_model_cli_shows_and_runs_them(exported):
                  "outputs['most_popular'] tensor_info: dtype: DT_BOOL "
                  "shape: (-1)"):
         assert part in shown
-    printed = cli("run", "--input_exprs", 'items=[["B 3", "B 5"]]')
-    row, = ask(folder, [{"items": ["B 3", "B 5"]}])
-    for item in row["items"]:
-        assert "b'%s'" % item in printed
+    asked = documented("request")["instances"]
+    printed = cli("run", "--input_exprs", "items=%r" % [
+        row["items"] for row in asked])
+    for row in ask(folder, asked):
+        for item in row["items"]:
+            assert "b'%s'" % item in printed
+
+
+def test_the_documented_request_and_response_have_the_signatures_form(
+        exported):
+    _, folder = exported
+    asked = documented("request")["instances"]
+    assert len({len(row["items"]) for row in asked}) == 1   # a rectangle
+    answered = documented("response")["predictions"]
+    found = ask(folder, asked)
+    assert len(answered) == len(asked) == len(found)
+    for theirs, ours in zip(answered, found):
+        assert {name: type(value) for name, value in theirs.items()} == {
+            name: type(value) for name, value in ours.items()}
+        assert len(theirs["items"]) == len(theirs["scores"])
+        assert all(isinstance(item, str) for item in theirs["items"])
+        assert all(isinstance(score, float) for score in theirs["scores"])
 
 
 def test_versions_are_counted_and_whole(exported, named, monkeypatch):

@@ -45,8 +45,8 @@ def arguments(dataset, folder, **changes):
 def predicting(trained, **changes):
     """Changes for a job that recommends with a trained model alone."""
     return dict(dict(
-        do_train=False, do_eval=False, do_predict=True, test_input_file=None,
-        train_input_file=None, output_bias="log_popularity",
+        do_train=False, do_eval=False, do_predict=True,
+        output_bias="log_popularity",
         init_checkpoint=trained[0] / "run" / "model.ckpt-5"), **changes)
 
 
@@ -339,11 +339,11 @@ def test_a_training_keeps_what_items_were_called(dataset, named, tmp_path):
     text = items.read_text(encoding="utf-8")
     (tmp_path / "tiny.items.tsv").write_text(
         text.replace(u"Th\u00e9", "The"), encoding="utf-8")
-    check_job(arguments(dataset, tmp_path, **predicting(named, **asked)))
+    check_job(arguments(dataset, tmp_path, **predicting((named.parent,), **asked)))
     (tmp_path / "tiny.items.tsv").write_text(
         text.replace("B 3", "C 3"), encoding="utf-8")
     assert_refused(dataset, tmp_path, "--items_file", "--ignore_checksums",
-                   **predicting(named, **asked))
+                   **predicting((named.parent,), **asked))
 
 
 def test_a_popularity_bias_without_a_history(dataset, tmp_path):
