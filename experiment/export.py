@@ -63,8 +63,10 @@ def _save(job, checkpoint, vocabulary, folder):
             config=model_fn.session_config(job.args)) as session:
         items = tf.placeholder(tf.string, [None, None], "items")
         histories = _dense_ids(items, vocabulary)
-        scores, empty = score_items(job.config, histories,
-                                    job.args.max_seq_length, job.words)
+        # TensorFlow 1.15 cannot read the resource variables of 2.15.
+        with tf.variable_scope(tf.get_variable_scope(), use_resource=False):
+            scores, empty = score_items(job.config, histories,
+                                        job.args.max_seq_length, job.words)
         ids, best = top_items(scores, histories, job.args.top_k,
                               job.args.allow_seen)
         recommended = _original_ids(ids, vocabulary)
@@ -82,7 +84,9 @@ def _save(job, checkpoint, vocabulary, folder):
                     (SCORES, {"scores": scores}))},
             assets_collection=tf.get_collection(
                 tf.GraphKeys.ASSET_FILEPATHS),
-            main_op=tf.tables_initializer())
+            main_op=tf.tables_initializer(),
+            # What an older TensorFlow does not know is left at its default.
+            strip_default_attrs=True)
         builder.save()
 
 

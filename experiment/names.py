@@ -126,8 +126,8 @@ def read_names(words, vocab_path, path=None):
     if path:
         if not path.endswith(ITEMS) or not os.path.isfile(path):
             raise ValueError("--items_file: no file %s that ends in %s; name "
-                             "the map that data/prepare_data.py wrote"
-                             % (path, ITEMS))
+                             "the map that data/prepare_data.py wrote, or none "
+                             "to have it looked for" % (path, ITEMS))
         return Names(words, path)
     folder, file_name = os.path.split(vocab_path)
     maps = [name for name in os.listdir(folder or ".") if name.endswith(ITEMS)

@@ -446,6 +446,7 @@ def test_an_unrecorded_evaluation_is_unknown_and_not_guessed(tmp_path):
     alone, _ = sections_of([str(tmp_path / "b")])
     assert alone[EVALUATION] == [blocks[EVALUATION][0]]
     assert "eval_seeds" not in str(alone[TRAINING])
+    assert "top_k" not in str(alone[TRAINING])
 
 
 def test_an_unrecorded_training_is_unknown_but_for_its_model(tmp_path):
