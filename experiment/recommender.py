@@ -17,6 +17,7 @@ from experiment.requests import check_k  # noqa: E402
 from model import masked_item  # noqa: E402
 
 BY_MODEL, BY_POPULARITY = "model", "most popular"
+SORTED_BATCHES = 8       # that are read at a time
 # The score of what is never recommended: the least that JSON can hold.
 EXCLUDED = np.finfo(np.float32).min
 
@@ -166,7 +167,7 @@ class Recommender(object):
         return str(user), self._history[self._names.user_token(user)][0], 0
 
     def stream(self, asked, k, allow_seen):
-        """Yields the Recommendations of histories, a batch at a time.
+        """Yields the Recommendations of histories, some batches at a time.
 
         Args:
             asked: iterable of (key, list of the vocabulary's ids, number of
@@ -176,15 +177,21 @@ class Recommender(object):
         Raises:
             ValueError: the model's scores are not finite.
         """
-        asked = iter(asked)
+        asked, size = iter(asked), self._batch_size
         while True:
-            batch = list(itertools.islice(asked, self._batch_size))
-            if not batch:
+            read = list(itertools.islice(asked, SORTED_BATCHES * size))
+            if not read:
                 return
-            results = self._top([history for _, history, _ in batch], k,
-                                allow_seen)
-            for (key, _, unknown), found in zip(batch, zip(*results)):
-                yield self._named(key, unknown, *found)
+            # Batches of similar lengths: less padding is computed.
+            order = sorted(range(len(read)), key=lambda i: len(read[i][1]))
+            found = [None] * len(read)
+            for batch in (order[start:start + size]
+                          for start in range(0, len(order), size)):
+                results = self._top([read[i][1] for i in batch], k, allow_seen)
+                for i, result in zip(batch, zip(*results)):
+                    found[i] = self._named(read[i][0], read[i][2], *result)
+            for one in found:
+                yield one
 
     def _top(self, histories, k, allow_seen):
         """(ids [B, K], scores [B, K], empty [B]) of lists of ids."""

@@ -13,8 +13,8 @@ from experiment import model_fn
 from experiment.job import check_job
 from experiment.recall import of_directory
 from experiment.recommender import (
-    BY_MODEL, BY_POPULARITY, EXCLUDED, Recommender, load, score_items,
-    top_items)
+    BY_MODEL, BY_POPULARITY, EXCLUDED, SORTED_BATCHES, Recommender, load,
+    score_items, top_items)
 from vocab import FreqVocab
 
 # 27 items, the more often the lower their number: id i is item i.
@@ -156,14 +156,15 @@ def test_batches_do_not_matter(job, recommender):
         np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=1e-5)
 
 
-def test_sequences_are_read_a_batch_at_a_time(job):
-    read = []
-    asked = (read.append(n) or (str(n), [n], 0) for n in range(1, 12))
+def test_sequences_are_read_some_batches_at_a_time(job):
+    read, each = [], 3 * SORTED_BATCHES
+    asked = (read.append(n) or (str(n), [1 + n % 5] * (n % 7), 0)
+             for n in range(2 * each + 2))
     found = in_batches_of(3, job).stream(asked, 2, allow_seen=False)
     keys = []
-    for count in (3, 6, 9, 11):
+    for count in (each, 2 * each, 2 * each + 2):
         keys += [next(found).key for _ in range(count - len(keys))]
-        assert read == list(range(1, count + 1))
+        assert read == list(range(count))
     assert keys == list(map(str, read)) and list(found) == []
 
 
