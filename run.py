@@ -117,7 +117,9 @@ def define_flags():
     flags.DEFINE_string("user_history_filename", None, "The .his file.")
     flags.DEFINE_bool("ignore_checksums", False,
                       "Go on with other data than the checkpoint was trained "
-                      "with.")
+                      "with, and with files that do not belong together.")
+    flags.DEFINE_bool("allow_missing_users", False,
+                      "Evaluate a subset of the users who have a test item.")
     flags.mark_flag_as_required("checkpointDir")
 
 

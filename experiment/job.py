@@ -10,7 +10,7 @@ import util
 util.quiet_tensorflow()
 import input_pipeline  # noqa: E402
 import modeling  # noqa: E402
-from experiment import record, selection  # noqa: E402
+from experiment import consistency, record, selection  # noqa: E402
 from experiment.checkpoints import (  # noqa: E402
     find_checkpoint, named_checkpoint)
 
@@ -139,7 +139,23 @@ def _check_files(args):
     return files
 
 
-def _check_validation(files, user_history, recorded, args):
+def _check_consistency(files, words, user_history, windows, config, args):
+    """Raises ValueError where the files are of two datasets or users lack."""
+    if words and user_history:
+        consistency.check_counts(user_history, words)
+    consistency.check_windows(
+        windows, user_history,
+        words.get_item_count() if words else config.vocab_size - 1)
+    for flag, left_out in (("test_input_file", 0), ("valid_input_file", 1)):
+        if flag in files:
+            users = consistency.check_asked(
+                flag, input_pipeline.read_instances(files[flag]), user_history,
+                left_out)
+            if not args.allow_missing_users:
+                consistency.check_users(flag, users, user_history)
+
+
+def _check_validation(windows, user_history, recorded, args):
     """Whether validation items are held out; see record.validation_of.
 
     Raises:
@@ -149,9 +165,8 @@ def _check_validation(files, user_history, recorded, args):
         return recorded["validation"] if recorded else record.UNKNOWN
     if user_history is None:
         return record.UNKNOWN
-    validation = record.validation_of(input_pipeline.read_windows(
-        files["train_input_file"], INSPECTED), user_history)
-    if "valid_input_file" in files and validation == record.FOLDED:
+    validation = record.validation_of(windows, user_history)
+    if args.valid_input_file and validation == record.FOLDED:
         raise ValueError(
             "--train_input_file: %s holds the users' validation items, so they "
             "cannot choose a checkpoint; generate it with gen_data_fin.py "
@@ -225,11 +240,14 @@ def check_job(args):
     files = _check_files(args)
     words = user_history = None
     if "vocab_filename" in files:
-        words = util.load_pickle(files["vocab_filename"][0], "FreqVocab")
+        path, = files["vocab_filename"]
+        words = util.load_pickle(path, "FreqVocab")
+        consistency.check_vocabulary(path, words)
     config = load_config(args, words)
     if "user_history_filename" in files:
-        user_history = util.load_pickle(files["user_history_filename"][0],
-                                        "dict")
+        path, = files["user_history_filename"]
+        user_history = util.load_pickle(path, "dict")
+        consistency.check_history(path, user_history)
     if args.output_bias == "log_popularity" and user_history is None:
         raise ValueError("--output_bias=log_popularity counts what training "
                          "sees; pass --user_history_filename, the .his file")
@@ -247,7 +265,11 @@ def check_job(args):
     recorded, sums = record.read(folder), record.checksums(files)
     if recorded and not args.ignore_checksums:
         record.check_checksums(recorded, sums, folder)
-    validation = _check_validation(files, user_history, recorded, args)
+    windows = list(input_pipeline.read_windows(
+        files.get("train_input_file", []), INSPECTED))
+    if not args.ignore_checksums:
+        _check_consistency(files, words, user_history, windows, config, args)
+    validation = _check_validation(windows, user_history, recorded, args)
     return Job(config, model_dir, files, words, user_history, checkpoint,
                chosen, validation, sums, _check_candidates(files, words, args),
                args)

@@ -16,7 +16,7 @@ EVALUATION_FILE = "eval_config.json"
 HELD_OUT, FOLDED, UNKNOWN = "held out", "folded into train", "unknown"
 # What only an evaluation reads, and what it reads beside a training.
 EVALUATION_FLAGS = (
-    "candidates_file", "do_eval", "eval_batch_size", "eval_seeds",
+    "allow_missing_users", "candidates_file", "do_eval", "eval_batch_size", "eval_seeds",
     "full_table", "protocols", "test_input_file", "use_pop_random")
 SHARED_FLAGS = (
     "attention_form", "bert_config_file", "bucket_by_length", "checkpointDir",
