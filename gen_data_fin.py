@@ -11,11 +11,14 @@ with --holdout_validation .valid.tfrecord as well, with --num_shards=N
 import collections
 import concurrent.futures
 import contextlib
+import functools
 import glob
-import multiprocessing
+import multiprocessing.util
 import os
 import pickle
+import signal
 import sys
+import threading
 import time
 from concurrent.futures.process import BrokenProcessPool
 
@@ -115,6 +118,19 @@ def check_source(source):
 _instances = None  # what the worker processes inherit by fork
 
 
+def _end_with(parent, _):
+    """In a worker: leaves Ctrl-C to the parent, and ends when that is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _serialize_chunk(chunk):
     return _instances.serialize(chunk)
 
@@ -136,6 +152,9 @@ def serialize_all(instances, chunks, pool_size):
             yield instances.serialize(chunk)
         return
     _instances = instances
+    # Python 3.6 has no initializer for the workers of an executor.
+    multiprocessing.util.register_after_fork(
+        instances, functools.partial(_end_with, os.getpid()))
     fork = ({} if sys.version_info < (3, 7)  # where forking is the only way
             else {"mp_context": multiprocessing.get_context("fork")})
     with concurrent.futures.ProcessPoolExecutor(pool_size, **fork) as pool:
@@ -301,6 +320,10 @@ def generate(source, target, options, pool_size, holdout_validation=False,
         data.train, data.words.token_to_ids["[MASK]"], data.words.item_count,
         options)
     testable = len(data.asking[0][1])
+    if not testable:
+        raise ValueError(
+            "%s: none of its %d users has the 3 interactions that a test item "
+            "needs; give longer sequences" % (source, len(data.whole)))
     util.log("vocabulary size %d; %d windows (%d of one item); %d training "
              "instances; %d test instances, %d users too short for one" % (
                  data.words.get_vocab_size(), len(instances.windows),
@@ -366,8 +389,10 @@ def _write_training(instances, shards, pool_size, files):
 
 def main(argv):
     args = flags.FLAGS
-    with util.one_line_errors(
-            "gen_data_fin.py", (ValueError, IOError, BrokenProcessPool)):
+    with util.one_line_stops(
+            "gen_data_fin.py", "nothing was written or changed"), \
+            util.one_line_errors(
+                "gen_data_fin.py", (ValueError, IOError, BrokenProcessPool)):
         if argv[1:]:
             raise ValueError("%r is not a flag; flags are written --name=value"
                              % argv[1])

@@ -9,8 +9,10 @@ Scalar dimensions, wherever a comment gives a shape:
     V vocabulary.
 """
 
+import io
 import json
 import numbers
+import sys
 
 import six
 import tensorflow.compat.v1 as tf
@@ -35,7 +37,8 @@ def _is_probability(value):
 
 
 def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) \
+        and abs(value) <= sys.float_info.max
 
 
 # key -> (test of a value, what a value must be)
@@ -110,14 +113,13 @@ class BertConfig(object):
     @classmethod
     def from_json_file(cls, json_file):
         """BertConfig of a JSON file; ValueError names the file and the fault."""
-        with open(json_file) as stream:
-            text = stream.read()
         try:
-            json_object = json.loads(text)
+            with io.open(json_file, encoding="utf-8-sig") as stream:
+                json_object = json.load(stream)
             if not isinstance(json_object, dict):
                 raise ValueError("model config: not a JSON object")
             return cls.from_dict(json_object)
-        except ValueError as error:  # json's errors are ValueErrors too
+        except (ValueError, RecursionError) as error:  # json raises both
             raise ValueError("%s: %s" % (json_file, error))
 
     def to_dict(self):

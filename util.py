@@ -8,6 +8,8 @@ import logging
 import os
 import pickle
 import re
+import signal
+import socket
 import sys
 import time
 import warnings
@@ -31,6 +33,8 @@ from tqdm import tqdm  # noqa: E402
 
 _SHARD = re.compile(r"(.*)-([0-9]{5})-of-([0-9]{5})\Z", re.DOTALL)
 
+_MACHINE = socket.gethostname()
+
 # The only classes that `.vocab` and `.his` files are made of.
 _PICKLE_CLASSES = {
     ("vocab", "FreqVocab"),
@@ -48,7 +52,8 @@ class AtomicFiles(object):
 
     Use as a context manager: write to `path(final_name)` inside the block.
     When the block ends well every file is renamed; when it raises, or a
-    rename does, no temporary file is left behind.
+    rename does, no temporary file is left behind. What killed processes of
+    this machine left in the same folder is removed.
     """
 
     def __init__(self):
@@ -56,7 +61,10 @@ class AtomicFiles(object):
 
     def path(self, final_name):
         """The temporary name to write `final_name` under."""
-        self._temporary[final_name] = "%s.tmp-%d" % (final_name, os.getpid())
+        if not self._temporary:
+            _remove_leftovers(os.path.dirname(final_name) or ".")
+        self._temporary[final_name] = "%s.tmp-%s-%d" % (
+            final_name, _MACHINE, os.getpid())
         return self._temporary[final_name]
 
     def __enter__(self):
@@ -71,6 +79,34 @@ class AtomicFiles(object):
             for temporary in self._temporary.values():
                 if os.path.exists(temporary):
                     os.remove(temporary)
+
+
+def _remove_leftovers(folder):
+    """Removes, and names, temporary files of processes that are gone.
+
+    Their names hold machine and process: what another machine writes into a
+    shared folder is left alone.
+    """
+    removed = []
+    for path in sorted(glob.glob(os.path.join(
+            glob.escape(folder), "*.tmp-%s-*" % glob.escape(_MACHINE)))):
+        process = path.rsplit("-", 1)[1]
+        if process.isdigit() and not _is_alive(int(process)):
+            os.remove(path)
+            removed.append(path)
+    if removed:
+        log("removed what a killed run left: %s" % ", ".join(removed))
+
+
+def _is_alive(process):
+    """Whether a process of this machine, named by its number, is there."""
+    try:
+        os.kill(process, 0)  # no signal: it only looks
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # another user's
+    return True
 
 
 def expand_files(pattern, flag):
@@ -238,6 +274,39 @@ def one_line_errors(command, errors=(ValueError, IOError)):
         yield
     except errors as error:
         sys.exit("%s: error: %s" % (command, " ".join(str(error).split())))
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM, which a scheduler sends; Ctrl-C is its parent class."""
+
+
+@contextlib.contextmanager
+def one_line_stops(command, what_is_left):
+    """Turns Ctrl-C and SIGTERM into one line and their exit status, 130 and
+    143; what the block has begun is cleaned up as after an error.
+
+    Args:
+        command: str. what_is_left: str, the end of the line.
+    """
+    def stop(number, frame):
+        raise Stopped
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        exit_stopped(command, signal.SIGTERM if isinstance(error, Stopped)
+                     else signal.SIGINT, what_is_left)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def exit_stopped(command, number, what_is_left):
+    """Ends the process with one line and the status of a signal."""
+    sys.stderr.write("%s: stopped by %s; %s\n" % (
+        command, "Ctrl-C" if number == signal.SIGINT else "SIGTERM",
+        what_is_left))
+    sys.exit(128 + number)
 
 
 def quiet_tensorflow():

@@ -1,7 +1,6 @@
 """Which checkpoint a job reads, and whether it fits the model config."""
 
 import collections
-import json
 import os
 
 import six
@@ -11,6 +10,7 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
+import modeling  # noqa: E402
 from experiment import selection  # noqa: E402
 
 CONFIG_FILE = "bert_config.json"      # in the model directory
@@ -73,8 +73,8 @@ def check_checkpoint(checkpoint, config):
     fault = checkpoint_mismatch(config, shapes)
     written = os.path.join(os.path.dirname(checkpoint), CONFIG_FILE)
     if fault is None and os.path.exists(written):
-        with open(written) as stream:
-            theirs, ours = json.load(stream), config.to_dict()
+        theirs = modeling.BertConfig.from_json_file(written).to_dict()
+        ours = config.to_dict()
         for key in sorted(set(theirs) - set(FREE_CONFIG_KEYS)):
             if fault is None and theirs[key] != ours.get(key):
                 fault = "it was trained with %s %s, the model config says %s" \
