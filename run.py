@@ -76,6 +76,9 @@ def define_flags():
                          lower_bound=0)
     flags.DEFINE_integer("save_checkpoints_steps", 1000,
                          "Steps between checkpoints.", lower_bound=1)
+    flags.DEFINE_integer("keep_checkpoint_max", 5,
+                         "The newest checkpoints that are kept; 0: all.",
+                         lower_bound=0)
     flags.DEFINE_integer("random_seed", 12345,
                          "Of initialisation, dropout and shuffling.",
                          lower_bound=0, upper_bound=2 ** 31 - 1)
@@ -137,18 +140,20 @@ def flag_values():
 
 def main(argv):
     args, given = flag_values()
-    with util.one_line_errors("run.py"):
-        if argv[1:]:
-            raise ValueError("%r is not a flag; flags are written --name=value"
-                             % argv[1])
-        job = check_job(recall.complete(args, given))
-    estimator = model_fn.make_estimator(job)
-    checkpoint = job.checkpoint
-    if args.do_train:
-        training.train(estimator, job)
-        checkpoint = checkpoints.trained(job)
-    if args.do_eval:
-        ranking.evaluate(estimator, job, checkpoint)
+    with util.one_line_stops("run.py", "what was saved before is whole; the "
+                             "same command goes on from there"):
+        with util.one_line_errors("run.py"):
+            if argv[1:]:
+                raise ValueError("%r is not a flag; flags are written "
+                                 "--name=value" % argv[1])
+            job = check_job(recall.complete(args, given))
+        estimator = model_fn.make_estimator(job)
+        checkpoint = job.checkpoint
+        if args.do_train:
+            training.train(estimator, job)
+            checkpoint = checkpoints.trained(job)
+        if args.do_eval:
+            ranking.evaluate(estimator, job, checkpoint)
 
 
 if __name__ == "__main__":

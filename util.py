@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import errno
 import glob
 import io
 import logging
@@ -173,6 +174,13 @@ def _check_shards(matches, pattern, flag):
                     flag, int(count), whole, len(indices),
                     ", ".join("%05d" % index for index in missing[:5]),
                     ", ..." if missing[5:] else ""))
+
+
+def is_disk_full(error):
+    """Whether an OSError, or one of TensorFlow's, speaks of a full disk, a
+    quota or a limit on a file's size."""
+    return any(os.strerror(number) in str(error) for number in (
+        errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 class _Unpickler(pickle.Unpickler):

@@ -47,8 +47,7 @@ def check_history(path, user_history):
             whole sequence]; it may be anything.
     """
     try:
-        ids = _all_ids(user_history)
-        whole = ids.dtype == np.int64 and ids.min() > 0 and all(
+        whole = _all_ids(user_history).min() > 0 and all(
             type(lists) is list and len(lists) == 1 and type(lists[0]) is list
             and lists[0] and user == "user_%d" % int(user[len("user_"):])
             for user, lists in user_history.items())
@@ -77,8 +76,12 @@ def check_counts(user_history, words):
 
 
 def _all_ids(user_history):
-    return np.array(list(itertools.chain.from_iterable(
-        lists[0] for lists in user_history.values())))
+    """int64 array; TypeError or the like for what is no history."""
+    ids = list(itertools.chain.from_iterable(
+        lists[0] for lists in user_history.values()))
+    if set(map(type, ids)) != {int}:
+        raise TypeError("other than integers")
+    return np.array(ids, np.int64)
 
 
 def check_windows(windows, user_history, largest):

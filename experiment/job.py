@@ -22,7 +22,7 @@ OVERRIDES = ("attention_form", "hidden_dropout_prob",
 
 # What the checks found out; everything below `main` reads this, not flags.
 Job = collections.namedtuple(
-    "Job", "config model_dir files words user_history checkpoint chosen "
+    "Job", "config model_dir files words user_history start checkpoint chosen "
            "validation checksums candidates args")
 
 
@@ -258,7 +258,7 @@ def check_job(args):
                          % (args.num_sampled, config.vocab_size - 1))
 
     model_dir = args.checkpointDir + args.signature
-    checkpoint = find_checkpoint(model_dir, config, args)
+    start, checkpoint = find_checkpoint(model_dir, config, args)
     chosen = _check_selection(model_dir, args)
     # A training is compared with the one that it goes on from.
     folder = os.path.dirname(checkpoint) if checkpoint else model_dir
@@ -270,6 +270,6 @@ def check_job(args):
     if not args.ignore_checksums:
         _check_consistency(files, words, user_history, windows, config, args)
     validation = _check_validation(windows, user_history, recorded, args)
-    return Job(config, model_dir, files, words, user_history, checkpoint,
-               chosen, validation, sums, _check_candidates(files, words, args),
-               args)
+    return Job(config, model_dir, files, words, user_history, start,
+               checkpoint, chosen, validation, sums,
+               _check_candidates(files, words, args), args)
