@@ -98,7 +98,7 @@ def find_damage(checkpoint):
             glob.escape(checkpoint) + ".data-*"))) or checkpoint + ".data"
         for name in sorted(reader.get_variable_to_shape_map()):
             reader.get_tensor(name)
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    except Exception as error:  # TensorFlow 2.15 raises an IndexError, too
         if not os.path.exists(part) and "," not in part:
             return "%s is not there" % part
         return "%s is damaged (%s)" % (part, str(error).split("\n")[0])
