@@ -23,6 +23,7 @@ from model.layers import (
     get_shape_list, layer_norm)
 
 ATTENTION_FORMS = tuple(ATTENTION)
+MOST_LAYERS = 1000
 
 
 # --- configuration ----------------------------------------------------------
@@ -41,12 +42,17 @@ def _is_number(value):
         and abs(value) <= sys.float_info.max
 
 
+def _is_layer_count(value):
+    return _is_count(value) and value <= MOST_LAYERS
+
+
 # key -> (test of a value, what a value must be)
 _CONFIG_RULES = {
     "vocab_size": (lambda v: v is None or _is_count(v),
                    "a positive integer, or left out"),
     "hidden_size": (_is_count, "a positive integer"),
-    "num_hidden_layers": (_is_count, "a positive integer"),
+    "num_hidden_layers": (_is_layer_count,
+                          "an integer from 1 to %d" % MOST_LAYERS),
     "num_attention_heads": (_is_count, "a positive integer"),
     "intermediate_size": (_is_count, "a positive integer"),
     "hidden_act": (lambda v: isinstance(v, six.string_types)

@@ -25,6 +25,9 @@ from experiment import (  # noqa: E402
 from experiment.job import check_job  # noqa: E402
 
 
+MOST_STEPS, MOST_TOGETHER = 10 ** 12, 10 ** 6  # more than any machine takes
+
+
 def define_flags():
     """Defines this command's flags. Only `__main__` calls it."""
     flags.DEFINE_string("bert_config_file", None,
@@ -65,17 +68,18 @@ def define_flags():
                       "Evaluate the best checkpoint where validations chose "
                       "one, else the newest.")
     flags.DEFINE_integer("batch_size", 256, "Sequences per training step.",
-                         lower_bound=1)
+                         lower_bound=1, upper_bound=MOST_TOGETHER)
     flags.DEFINE_integer("eval_batch_size", 256, "Users per evaluation step.",
-                         lower_bound=1)
+                         lower_bound=1, upper_bound=MOST_TOGETHER)
     flags.DEFINE_float("learning_rate", 1e-4, "The peak rate.",
                        lower_bound=0.0)
     flags.DEFINE_integer("num_train_steps", 400000, "Steps in all.",
-                         lower_bound=1)
+                         lower_bound=1, upper_bound=MOST_STEPS)
     flags.DEFINE_integer("num_warmup_steps", 100, "Steps of warm-up.",
-                         lower_bound=0)
+                         lower_bound=0, upper_bound=MOST_STEPS)
     flags.DEFINE_integer("save_checkpoints_steps", 1000,
-                         "Steps between checkpoints.", lower_bound=1)
+                         "Steps between checkpoints.", lower_bound=1,
+                         upper_bound=MOST_STEPS)
     flags.DEFINE_integer("keep_checkpoint_max", 5,
                          "The newest checkpoints that are kept; 0: all.",
                          lower_bound=0)
@@ -146,7 +150,9 @@ def main(argv):
             if argv[1:]:
                 raise ValueError("%r is not a flag; flags are written "
                                  "--name=value" % argv[1])
-            job = check_job(recall.complete(args, given))
+            args = recall.complete(args, given)
+            util.check_values(flags.FLAGS, vars(args))
+            job = check_job(args)
         estimator = model_fn.make_estimator(job)
         checkpoint = job.checkpoint
         if args.do_train:

@@ -9,6 +9,7 @@ import logging
 import os
 import pickle
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -183,6 +184,36 @@ def is_disk_full(error):
         errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
+def no_room(folder, what, needed, safe):
+    """The line for a full disk: str.
+
+    Args:
+        folder: str, where there is no room. what: str, what was written.
+        needed: int, its bytes, about. safe: str, what to do and what is safe.
+    """
+    free = shutil.disk_usage(folder).free
+    return ("%s: no room for %s: about %.1f MB, and %.1f MB are free, so at "
+            "least %.1f MB are missing; %s" % (
+                folder, what, needed / 1e6, free / 1e6,
+                max(0.1, (needed - free) / 1e6), safe))
+
+
+def check_writable(folder, flag):
+    """Raises ValueError where a folder cannot be written to or made.
+
+    Args:
+        folder: str. flag: str, the flag that it comes from.
+    """
+    there = os.path.abspath(folder)
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        raise ValueError("--%s: %s is no folder; give another" % (flag, there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError("--%s: the folder %s cannot be written to; allow that, "
+                         "or give another" % (flag, there))
+
+
 class _Unpickler(pickle.Unpickler):
     """Admits the classes of vocabulary and history files and no other."""
 
@@ -237,6 +268,32 @@ def log(message):
     sys.stderr.flush()
 
 
+def check_values(defined, values):
+    """Raises ValueError for a value that its flag does not take.
+
+    A record may hold anything, and absl lets NaN pass for a number.
+
+    Args:
+        defined: mapping, name -> absl flag.
+        values: dict, name -> value.
+    """
+    for name, value in sorted(values.items()):
+        flag = defined[name]
+        if value is None and flag.default is None:
+            continue
+        try:
+            if isinstance(flag.default, list) and not (
+                    isinstance(value, list)
+                    and all(isinstance(part, str) for part in value)):
+                raise TypeError("it must be a list of texts")
+            parsed = flag.parser.parse(value)
+            if isinstance(parsed, float) and abs(parsed) > sys.float_info.max \
+                    or parsed != parsed:
+                raise ValueError("it must be finite")
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError("--%s=%s: %s" % (name, quote(value), error))
+
+
 def quote(value, width=60):
     """A value for a message: on one line and not too long."""
     text = repr(value)
@@ -282,6 +339,9 @@ def one_line_errors(command, errors=(ValueError, IOError)):
         yield
     except errors as error:
         sys.exit("%s: error: %s" % (command, " ".join(str(error).split())))
+    except MemoryError as error:
+        sys.exit("%s: error: the memory does not suffice (%s); smaller sizes "
+                 "need less" % (command, error or "none is left"))
 
 
 class Stopped(KeyboardInterrupt):

@@ -91,6 +91,30 @@ def load_config(args, words):
     return config
 
 
+def _check_memory(config, args):
+    """Raises ValueError for sizes that the machine's memory cannot hold.
+
+    Counted are the large variables, in training four times (moments and
+    gradients), and one activation of each layer: less than what is needed.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    hidden, batch = config.hidden_size, args.eval_batch_size
+    values = hidden * (
+        config.vocab_size + config.max_position_embeddings
+        + config.type_vocab_size + config.num_hidden_layers * (
+            4 * hidden + 2 * config.intermediate_size))
+    if args.do_train:
+        values, batch = 4 * values, args.batch_size
+    values += (batch * args.max_seq_length * hidden
+               * config.num_hidden_layers)
+    if 4 * values > memory:
+        raise ValueError(
+            "the model config and the batch size need more than %.0f GB, this "
+            "machine has %.0f; lower --batch_size, --eval_batch_size or the "
+            "sizes of %s" % (4 * values / 1e9, memory / 1e9,
+                             args.bert_config_file))
+
+
 def _check_choices(args):
     """Raises ValueError for flags that do not go together."""
     if not (args.do_train or args.do_eval):
@@ -101,6 +125,7 @@ def _check_choices(args):
         raise ValueError("no model directory %s; train first with --do_train, "
                          "or correct --checkpointDir and --signature"
                          % model_dir)
+    util.check_writable(model_dir, "checkpointDir")
     unknown = sorted(set(args.protocols) - set(evaluation.PROTOCOLS))
     if unknown or not args.protocols:
         raise ValueError("--protocols: unknown protocol %r; the protocols are "
@@ -207,6 +232,7 @@ def _check_candidates(files, words, args):
     if not os.path.isdir(folder):
         raise ValueError("--candidates_file: no folder %s; make it, or correct "
                          "the name" % folder)
+    util.check_writable(folder, "candidates_file")
     return {}
 
 
@@ -244,6 +270,7 @@ def check_job(args):
         words = util.load_pickle(path, "FreqVocab")
         consistency.check_vocabulary(path, words)
     config = load_config(args, words)
+    _check_memory(config, args)
     if "user_history_filename" in files:
         path, = files["user_history_filename"]
         user_history = util.load_pickle(path, "dict")

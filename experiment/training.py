@@ -66,7 +66,8 @@ def train(estimator, job):
         util.log("%s stopped early at step %d; a larger "
                  "--early_stopping_patience trains on" % (job.model_dir, start))
         return
-    with util.one_line_errors("run.py"):
+    with faults.one_line_faults([], job.model_dir, lambda: "make room, then "
+                                "the same command goes on"):
         beside = _write_records(job, start)
     util.log("training %s from step %d to %d; validation items: %s" % (
         job.model_dir, start, args.num_train_steps, job.validation))
@@ -90,24 +91,23 @@ def train(estimator, job):
     input_fn = model_fn.input_fn(job, "train_input_file", args.batch_size,
                                  args.random_seed + start)
     saver = saving.SavingHook(job.model_dir, args.save_checkpoints_steps)
-    with util.one_line_errors("run.py", (ValueError, evaluation.RankingError)):
+    paths = job.files["train_input_file"] + job.files.get(
+        "valid_input_file", [])
+    with util.one_line_errors("run.py", (saving.Diverged,
+                                         evaluation.RankingError)), \
+            faults.one_line_faults(
+                paths, job.model_dir, lambda: "make room, then the same "
+                "command goes on. " + _kept(job), lambda: saver.size):
         with stop:
             try:
                 estimator.train(input_fn, max_steps=args.num_train_steps,
                                 hooks=hooks + [saver, stop])
             except saving.Diverged as error:
-                raise ValueError(
+                raise saving.Diverged(
                     "%s; try a lower --learning_rate, more --num_warmup_steps "
                     "or another --random_seed. %s" % (error, _kept(job)))
-            except (tf.errors.OpError, OSError) as error:
+            finally:
                 checkpoints.remove_unfinished(job.model_dir)
-                if util.is_disk_full(error):
-                    raise ValueError(faults.disk_full(
-                        job.model_dir, "the next checkpoint", saver.size,
-                        "make room, then the same command goes on. "
-                        + _kept(job)))
-                faults.explain(error, job.files["train_input_file"]
-                               + job.files.get("valid_input_file", []))
     if stop.signal:
         util.exit_stopped("run.py", stop.signal, "the same command goes on. "
                           + _kept(job))
