@@ -105,7 +105,8 @@ def create_train_op(loss, init_lr, num_train_steps, num_warmup_steps,
             that is safe, on GPUs alone, and scales the loss to match.
 
     Returns:
-        (train op, learning rate as a float32 scalar tensor).
+        (train op; learning rate and the gradients' global norm before it is
+        clipped, float32 scalar tensors).
     """
     global_step = tf.train.get_or_create_global_step()
     rate = learning_rate_at(global_step, init_lr, num_train_steps,
@@ -118,7 +119,7 @@ def create_train_op(loss, init_lr, num_train_steps, num_warmup_steps,
     # A sparse gradient may name a row twice; its norm counts the sum.
     grads = [None if grad is None else tf.convert_to_tensor(grad)
              for grad in grads]
-    grads, _ = tf.clip_by_global_norm(grads, clip_norm)
+    grads, norm = tf.clip_by_global_norm(grads, clip_norm)
     train_op = optimizer.apply_gradients(
         list(zip(grads, variables)), global_step=global_step)
-    return train_op, rate
+    return train_op, rate, norm

@@ -27,6 +27,9 @@ from experiment import (  # noqa: E402
 from experiment.job import check_job  # noqa: E402
 
 
+MOST_STEPS, MOST_TOGETHER = 10 ** 12, 10 ** 6  # more than any machine takes
+
+
 def define_flags():
     """Defines this command's flags. Only `__main__` calls it."""
     flags.DEFINE_string("bert_config_file", None,
@@ -68,17 +71,22 @@ def define_flags():
                       "Evaluate the best checkpoint where validations chose "
                       "one, else the newest.")
     flags.DEFINE_integer("batch_size", 256, "Sequences per training step.",
-                         lower_bound=1)
+                         lower_bound=1, upper_bound=MOST_TOGETHER)
     flags.DEFINE_integer("eval_batch_size", 256, "Users per evaluation or "
-                         "prediction step.", lower_bound=1)
+                         "prediction step.", lower_bound=1,
+                         upper_bound=MOST_TOGETHER)
     flags.DEFINE_float("learning_rate", 1e-4, "The peak rate.",
                        lower_bound=0.0)
     flags.DEFINE_integer("num_train_steps", 400000, "Steps in all.",
-                         lower_bound=1)
+                         lower_bound=1, upper_bound=MOST_STEPS)
     flags.DEFINE_integer("num_warmup_steps", 100, "Steps of warm-up.",
-                         lower_bound=0)
+                         lower_bound=0, upper_bound=MOST_STEPS)
     flags.DEFINE_integer("save_checkpoints_steps", 1000,
-                         "Steps between checkpoints.", lower_bound=1)
+                         "Steps between checkpoints.", lower_bound=1,
+                         upper_bound=MOST_STEPS)
+    flags.DEFINE_integer("keep_checkpoint_max", 5,
+                         "The newest checkpoints that are kept; 0: all.",
+                         lower_bound=0)
     flags.DEFINE_integer("random_seed", 12345,
                          "Of initialisation, dropout and shuffling.",
                          lower_bound=0, upper_bound=2 ** 31 - 1)
@@ -121,7 +129,9 @@ def define_flags():
     define_prediction_flags()
     flags.DEFINE_bool("ignore_checksums", False,
                       "Go on with other data than the checkpoint was trained "
-                      "with.")
+                      "with, and with files that do not belong together.")
+    flags.DEFINE_bool("allow_missing_users", False,
+                      "Evaluate a subset of the users who have a test item.")
     flags.mark_flag_as_required("checkpointDir")
 
 
@@ -171,14 +181,22 @@ def flag_values():
 
 def main(argv):
     args, given = flag_values()
-    with util.one_line_errors("run.py"):
-        if argv[1:]:
-            raise ValueError("%r is not a flag; flags are written --name=value"
-                             % argv[1])
-        job = check_job(recall.complete(args, given))
-    args = job.args
+    with util.one_line_stops("run.py", "what was saved before is whole; the "
+                             "same command goes on from there"):
+        with util.one_line_errors("run.py"):
+            if argv[1:]:
+                raise ValueError("%r is not a flag; flags are written "
+                                 "--name=value" % argv[1])
+            args = recall.complete(args, given)
+            util.check_values(flags.FLAGS, vars(args))
+            job = check_job(args)
+        do(job)
+
+
+def do(job):
+    """Does what a job asks for, one task after the other."""
+    args, checkpoint = job.args, job.checkpoint
     estimator = model_fn.make_estimator(job)
-    checkpoint = job.checkpoint
     if args.do_train:
         training.train(estimator, job)
         checkpoint = checkpoints.trained(job)

@@ -10,7 +10,7 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-from experiment import record  # noqa: E402
+from experiment import faults, record  # noqa: E402
 from experiment.model_fn import RANKED, gpu_names, input_fn  # noqa: E402
 
 RESULTS_FILE = "eval_results.txt"     # in the model directory
@@ -53,7 +53,8 @@ def evaluate(estimator, job, checkpoint):
     """
     args = job.args
     util.log("evaluating %s" % checkpoint)
-    with util.one_line_errors("run.py", evaluation.RankingError):
+    with util.one_line_errors("run.py", evaluation.RankingError), \
+            _one_line_faults(job):
         evaluator = evaluation.Evaluator(
             job.words, job.user_history, args.protocols, args.use_pop_random,
             seeds=args.eval_seeds, candidates=job.candidates,
@@ -62,12 +63,13 @@ def evaluate(estimator, job, checkpoint):
             input_fn(job, "test_input_file", args.eval_batch_size),
             checkpoint_path=checkpoint, hooks=[RankingHook(evaluator)])
     ranking = evaluator.results()
-    _write_scalars(estimator.eval_dir(), ranking, results["global_step"])
     results.update(ranking, valid_user=len(evaluator.users),
                    validation=job.validation, repeat_targets=evaluator.repeats)
     results.update(evaluator.intervals())
     results.update(evaluator.spread())
-    _write_results(job, checkpoint, results, evaluator)
+    with _one_line_faults(job):
+        _write_results(job, checkpoint, results, evaluator)
+        _write_scalars(estimator.eval_dir(), ranking, results["global_step"])
     if "seed" in args.protocols:
         print(evaluation.published_line(
             {name: ranking["seed/" + name] for name in evaluation.METRICS},
@@ -83,6 +85,12 @@ def evaluate(estimator, job, checkpoint):
               % (100.0 * evaluator.repeats / len(evaluator.users)))
     sys.stdout.flush()
     return results
+
+
+def _one_line_faults(job):
+    return faults.one_line_faults(
+        job.files["test_input_file"], job.model_dir,
+        lambda: "make room and run again; older results are unchanged")
 
 
 def _write_results(job, checkpoint, results, evaluator):

@@ -8,7 +8,8 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-from experiment import model_fn, record  # noqa: E402
+from experiment import (  # noqa: E402
+    checkpoints, faults, model_fn, record, saving)
 from experiment.checkpoints import CONFIG_FILE  # noqa: E402
 from experiment.validation import ValidationHook, Validator  # noqa: E402
 from model import masked_item  # noqa: E402
@@ -55,8 +56,8 @@ def train(estimator, job):
     args = job.args
     tf.gfile.MakeDirs(job.model_dir)
     start = 0
-    if tf.train.latest_checkpoint(job.model_dir):
-        start = int(estimator.get_variable_value("global_step"))
+    if job.start:
+        start = int(tf.train.load_variable(job.start, "global_step"))
     if start >= args.num_train_steps:
         util.log("%s is at step %d already; a larger --num_train_steps trains "
                  "on" % (job.model_dir, start))
@@ -65,11 +66,22 @@ def train(estimator, job):
         util.log("%s stopped early at step %d; a larger "
                  "--early_stopping_patience trains on" % (job.model_dir, start))
         return
-    beside = _write_records(job, start)
+    with faults.one_line_faults([], job.model_dir, lambda: "make room, then "
+                                "the same command goes on"):
+        beside = _write_records(job, start)
     util.log("training %s from step %d to %d; validation items: %s" % (
         job.model_dir, start, args.num_train_steps, job.validation))
     _tell_memory(job.config, args.num_sampled)
-    hooks = [ProgressHook(args.num_train_steps, job.model_dir)]
+    left = checkpoints.remove_unfinished(job.model_dir)
+    if left:
+        util.log("removed what a killed run left: %s" % ", ".join(left))
+    if job.start:
+        checkpoints.point_at(job.start)
+    with tf.Graph().as_default():  # a writer begins with the graph around it
+        tf.summary.FileWriterCache.get(job.model_dir)
+    stop = saving.StopHook()
+    hooks = [saving.FiniteHook(args.mixed_precision),
+             ProgressHook(args.num_train_steps, job.model_dir)]
     if job.chosen:
         hooks.append(ValidationHook(
             job.chosen, Validator(job).evaluate, job.model_dir,
@@ -78,9 +90,33 @@ def train(estimator, job):
     # A resumed run goes on with another order than the one it began with.
     input_fn = model_fn.input_fn(job, "train_input_file", args.batch_size,
                                  args.random_seed + start)
-    with util.one_line_errors("run.py", (tf.train.NanLossDuringTrainingError,
-                                         evaluation.RankingError)):
-        estimator.train(input_fn, max_steps=args.num_train_steps, hooks=hooks)
+    saver = saving.SavingHook(job.model_dir, args.save_checkpoints_steps)
+    paths = job.files["train_input_file"] + job.files.get(
+        "valid_input_file", [])
+    with util.one_line_errors("run.py", (saving.Diverged,
+                                         evaluation.RankingError)), \
+            faults.one_line_faults(
+                paths, job.model_dir, lambda: "make room, then the same "
+                "command goes on. " + _kept(job), lambda: saver.size):
+        with stop:
+            try:
+                estimator.train(input_fn, max_steps=args.num_train_steps,
+                                hooks=hooks + [saver, stop])
+            except saving.Diverged as error:
+                raise saving.Diverged(
+                    "%s; try a lower --learning_rate, more --num_warmup_steps "
+                    "or another --random_seed. %s" % (error, _kept(job)))
+            finally:
+                checkpoints.remove_unfinished(job.model_dir)
+    if stop.signal:
+        util.exit_stopped("run.py", stop.signal, "the same command goes on. "
+                          + _kept(job))
+
+
+def _kept(job):
+    """What of a training that ended is safe: str."""
+    newest = checkpoints.latest(job.model_dir)
+    return "%s is whole" % newest if newest else "no checkpoint was saved yet"
 
 
 def _write_records(job, start):

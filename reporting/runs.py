@@ -3,6 +3,7 @@
 import collections
 import io
 import json
+import math
 import os
 import re
 
@@ -70,7 +71,7 @@ def read_results(path):
     """eval_results.txt: a JSON config, then `key = value` lines.
 
     Returns:
-        dict, the config, and dict, key -> float, or str where it is none.
+        dict, the config, and dict, key -> float, but for the str "validation".
 
     Raises:
         ValueError: what is damaged, as path:line.
@@ -78,7 +79,9 @@ def read_results(path):
     text = _read_text(path)
     try:
         config, end = json.JSONDecoder().raw_decode(text)
-    except ValueError as error:
+        if not isinstance(config, dict):
+            raise ValueError("%s is none" % util.quote(config))
+    except (ValueError, RecursionError) as error:
         raise ValueError("%s: no model config at its start (%s); %s again"
                          % (path, error, _HOW))
     first = text.count("\n", 0, end) + 1
@@ -90,10 +93,7 @@ def read_results(path):
         if not equals:
             raise ValueError("%s:%d: %r is not 'key = value'; %s again"
                              % (path, number, line, _HOW))
-        try:
-            results[key] = float(value)
-        except ValueError:
-            results[key] = value
+        results[key] = _parse_value(key, value, "%s:%d" % (path, number))
     if not evaluated_protocols(results):
         raise ValueError("%s holds no ranking metrics such as %s/%s; %s again"
                          % (path, evaluation.PROTOCOLS[0],
@@ -101,9 +101,25 @@ def read_results(path):
     return config, results
 
 
+def _parse_value(key, text, place):
+    """A value of eval_results.txt: float, but for whether validation items
+    were held out."""
+    if key == "validation":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or "/" in key and not 0.0 <= value <= 1.0:
+        raise ValueError("%s: %s is %s, which is no %s; %s again" % (
+            place, key, util.quote(text),
+            "metric" if "/" in key else "number", _HOW))
+    return value
+
+
 def _read_text(path):
     """A file's text; what is no UTF-8 is left to the checks of its lines."""
-    with io.open(path, encoding="utf-8", errors="replace") as stream:
+    with io.open(path, encoding="utf-8-sig", errors="replace") as stream:
         return stream.read()
 
 

@@ -29,13 +29,15 @@ def arguments(dataset, folder, **changes):
         protocols=list(evaluation.PROTOCOLS), num_sampled=0,
         valid_input_file=None, eval_every_steps=0, early_stopping_patience=0,
         selection_metric="paper/ndcg@10", candidates_file=None,
-        ignore_checksums=False, do_predict=False, do_export=False,
+        ignore_checksums=False, allow_missing_users=False,
+        eval_batch_size=256, do_predict=False, do_export=False,
         export_embeddings=False, top_k=10, predict_input_file=None,
         predict_output_file=None, predict_user=None, predict_items=None,
         items_file=None)
     values.update(flag.lstrip("-").split("=", 1) for flag in run_flags(
         dataset, folder / "model"))
-    values.update(max_seq_length=LENGTH, max_predictions_per_seq=MASKED)
+    values.update(max_seq_length=LENGTH, max_predictions_per_seq=MASKED,
+                  batch_size=7)
     values.update({key: str(value) if key.endswith(("file", "filename",
                                                     "init_checkpoint"))
                    else value for key, value in changes.items()})

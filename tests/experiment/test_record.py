@@ -59,7 +59,9 @@ def test_training_records_tell_whether_validation_was_held_out(
 
 @pytest.mark.parametrize("sequence", [[1], [1, 2], [3] * 12])
 def test_records_that_cannot_tell_are_unknown(tmp_path, sequence):
-    windows, history = write_records(tmp_path, {1: sequence}, False)
+    # User 2, with a test item, cannot tell either.
+    windows, history = write_records(tmp_path, {1: sequence, 2: [3] * 12},
+                                     False)
     assert run_record.validation_of(windows, history) == "unknown"
     assert run_record.validation_of(windows, {}) == "unknown"
 
