@@ -200,6 +200,7 @@ run_dataset() {
   [ -f "$data_dir/$dataset_name.txt" ] || "$PYTHON" -u $make_data
   generate
   train_and_evaluate "$@"
-  say_next "the curves:" "$(dirname "$PYTHON")/tensorboard --logdir $CKPT_DIR" \
+  say_next "recommend:" "$PYTHON run.py --do_predict --checkpointDir=$model_dir" \
+    "the curves:" "$(dirname "$PYTHON")/tensorboard --logdir $CKPT_DIR" \
     "a report:" "$PYTHON -m pip install -r requirements-report.txt && $PYTHON report.py $model_dir"
 }

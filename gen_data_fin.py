@@ -11,11 +11,14 @@ with --holdout_validation .valid.tfrecord as well, with --num_shards=N
 import collections
 import concurrent.futures
 import contextlib
+import functools
 import glob
-import multiprocessing
+import multiprocessing.util
 import os
 import pickle
+import signal
 import sys
+import threading
 import time
 from concurrent.futures.process import BrokenProcessPool
 
@@ -57,7 +60,7 @@ def define_flags():
                          lower_bound=1)
     flags.DEFINE_integer("max_predictions_per_seq", 40,
                          "M, masked positions a window has at most.",
-                         lower_bound=1)
+                         lower_bound=1, upper_bound=2 ** 20)
     flags.DEFINE_float("masked_lm_prob", 0.2,
                        "Share of a window's items that are masked.",
                        lower_bound=0.0, upper_bound=1.0)
@@ -66,11 +69,12 @@ def define_flags():
                        "it stays or becomes a random item, half and half.",
                        lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_integer("dupe_factor", 10, "Maskings of every window.",
-                         lower_bound=1)
+                         lower_bound=1, upper_bound=10 ** 6)
     flags.DEFINE_float("prop_sliding_window", 0.5,
                        "Step between windows as a share of L; -1: a step of L.",
                        lower_bound=-1.0, upper_bound=1.0)
-    flags.DEFINE_integer("pool_size", 10, "Worker processes.", lower_bound=1)
+    flags.DEFINE_integer("pool_size", 10, "Worker processes.", lower_bound=1,
+                         upper_bound=1000)
     flags.DEFINE_integer("random_seed", 12345,
                          "The same seed writes the same bytes.",
                          lower_bound=0, upper_bound=2 ** 32 - 1)
@@ -115,6 +119,19 @@ def check_source(source):
 _instances = None  # what the worker processes inherit by fork
 
 
+def _end_with(parent, _):
+    """In a worker: leaves Ctrl-C to the parent, and ends when that is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _serialize_chunk(chunk):
     return _instances.serialize(chunk)
 
@@ -136,6 +153,9 @@ def serialize_all(instances, chunks, pool_size):
             yield instances.serialize(chunk)
         return
     _instances = instances
+    # Python 3.6 has no initializer for the workers of an executor.
+    multiprocessing.util.register_after_fork(
+        instances, functools.partial(_end_with, os.getpid()))
     fork = ({} if sys.version_info < (3, 7)  # where forking is the only way
             else {"mp_context": multiprocessing.get_context("fork")})
     with concurrent.futures.ProcessPoolExecutor(pool_size, **fork) as pool:
@@ -284,14 +304,16 @@ def generate(source, target, options, pool_size, holdout_validation=False,
 
     Raises:
         ValueError: malformed input, options that fit no window, shards that
-            cannot be, or a .valid.tfrecord of an earlier run that would not
-            fit the rest.
-        IOError: a file cannot be read or written.
+            cannot be, a .valid.tfrecord of an earlier run that would not fit
+            the rest, files that cannot be written, or a worker that was
+            killed.
+        IOError: a file cannot be read.
     """
     started = time.time()
     window_step(options.max_seq_length, options.prop_sliding_window)
     check_shards(num_shards, shard_index)
     check_source(source)
+    util.check_writable(os.path.dirname(target) or ".", "data_dir")
     if os.path.exists(target + ".valid.tfrecord") and not holdout_validation:
         raise ValueError(
             "%s.valid.tfrecord is there, and the training file would now hold "
@@ -301,6 +323,10 @@ def generate(source, target, options, pool_size, holdout_validation=False,
         data.train, data.words.token_to_ids["[MASK]"], data.words.item_count,
         options)
     testable = len(data.asking[0][1])
+    if not testable:
+        raise ValueError(
+            "%s: none of its %d users has the 3 interactions that a test item "
+            "needs; give longer sequences" % (source, len(data.whole)))
     util.log("vocabulary size %d; %d windows (%d of one item); %d training "
              "instances; %d test instances, %d users too short for one" % (
                  data.words.get_vocab_size(), len(instances.windows),
@@ -319,10 +345,25 @@ def generate(source, target, options, pool_size, holdout_validation=False,
          instances.shard(index, num_shards or 1)) for index in indices)
     written = [".train.tfrecord-*-of-%05d" % num_shards if len(shards) > 1
                else shard_name("", indices[0], num_shards)]
-    with util.AtomicFiles() as files:
-        if 0 in indices:
-            written += _write_others(data, target, options, files)
-        _write_training(instances, shards, pool_size, files)
+    try:
+        with util.AtomicFiles() as files:
+            if 0 in indices:
+                written += _write_others(data, target, options, files)
+            _write_training(instances, shards, pool_size, files)
+    except BrokenProcessPool:
+        raise ValueError(
+            "a worker process was killed, as a system does that is short of "
+            "memory; a lower --pool_size than %d needs less. What was there "
+            "before is unchanged" % pool_size)
+    except (tf.errors.OpError, OSError) as error:
+        if not util.is_disk_full(error):
+            raise ValueError("%s: %s" % (target, str(error).split("\n")[0]))
+        raise ValueError(util.no_room(
+            os.path.dirname(target) or ".",
+            target + ".*",
+            _record_bytes(instances) * (sum(
+                map(len, shards.values())) * instances.CHUNK + testable),
+            "make room and run again; what was there before is unchanged"))
     util.log("wrote %s{%s} in %.1f s; validation items are %s" % (
         target, ",".join(written), time.time() - started,
         "held out" if holdout_validation else "folded into train"))
@@ -342,6 +383,12 @@ def _write_others(data, target, options, files):
                     sequences, data.words.token_to_ids["[MASK]"], options):
                 writer.write(record)
     return [ending for ending, _ in data.asking] + [".vocab", ".his"]
+
+
+def _record_bytes(instances):
+    """About what one record of a TFRecord file takes, told from some."""
+    records = instances.serialize(0)
+    return sum(len(record) + 16 for record in records) // len(records)
 
 
 def _write_training(instances, shards, pool_size, files):
@@ -366,11 +413,15 @@ def _write_training(instances, shards, pool_size, files):
 
 def main(argv):
     args = flags.FLAGS
-    with util.one_line_errors(
-            "gen_data_fin.py", (ValueError, IOError, BrokenProcessPool)):
+    with util.one_line_stops(
+            "gen_data_fin.py", "nothing was written or changed"), \
+            util.one_line_errors("gen_data_fin.py"):
         if argv[1:]:
             raise ValueError("%r is not a flag; flags are written --name=value"
                              % argv[1])
+        own = args.flags_by_module_dict()[
+            args.find_module_defining_flag("dupe_factor")]
+        util.check_values(args, {flag.name: flag.value for flag in own})
         source = os.path.join(args.data_dir, args.dataset_name + ".txt")
         options = Options(*[getattr(args, name) for name in Options._fields])
         signature = args.signature

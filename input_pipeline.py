@@ -144,8 +144,16 @@ def _restore(record):
     return user, ids, labels[:real]
 
 
-def _restored(paths):
-    """Yields `_restore` of every record; ValueError for a damaged file."""
+def read_instances(paths):
+    """Yields (user, ids with the masked ones put back, the ids that were
+    masked) of every record: an int and two lists.
+
+    Args:
+        paths: list of str, TFRecord files.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
     for path in paths:
         try:
             for record in tf.python_io.tf_record_iterator(path):
@@ -157,14 +165,16 @@ def _restored(paths):
 
 
 def read_windows(paths, limit):
-    """Yields (user, list of ids) of the first records, unmasked.
+    """Yields (user, list of ids) of the first records of each file, unmasked.
 
     Args:
         paths: list of str, TFRecord files.
-        limit: int, records at most.
+        limit: int, records of all files together, or one of each.
     """
-    for user, ids, _ in itertools.islice(_restored(paths), limit):
-        yield user, ids
+    for path in paths:
+        for user, ids, _ in itertools.islice(
+                read_instances([path]), max(1, limit // len(paths))):
+            yield user, ids
 
 
 def read_targets(paths):
@@ -174,7 +184,7 @@ def read_targets(paths):
         paths: list of str, TFRecord files.
     """
     return collections.OrderedDict(
-        (user, labels[0]) for user, _, labels in _restored(paths))
+        (user, labels[0]) for user, _, labels in read_instances(paths))
 
 
 def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,

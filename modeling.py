@@ -9,8 +9,10 @@ Scalar dimensions, wherever a comment gives a shape:
     V vocabulary.
 """
 
+import io
 import json
 import numbers
+import sys
 
 import six
 import tensorflow.compat.v1 as tf
@@ -21,6 +23,7 @@ from model.layers import (
     get_shape_list, layer_norm)
 
 ATTENTION_FORMS = tuple(ATTENTION)
+MOST_LAYERS = 1000
 
 
 # --- configuration ----------------------------------------------------------
@@ -35,7 +38,12 @@ def _is_probability(value):
 
 
 def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) \
+        and abs(value) <= sys.float_info.max
+
+
+def _is_layer_count(value):
+    return _is_count(value) and value <= MOST_LAYERS
 
 
 # key -> (test of a value, what a value must be)
@@ -43,7 +51,8 @@ _CONFIG_RULES = {
     "vocab_size": (lambda v: v is None or _is_count(v),
                    "a positive integer, or left out"),
     "hidden_size": (_is_count, "a positive integer"),
-    "num_hidden_layers": (_is_count, "a positive integer"),
+    "num_hidden_layers": (_is_layer_count,
+                          "an integer from 1 to %d" % MOST_LAYERS),
     "num_attention_heads": (_is_count, "a positive integer"),
     "intermediate_size": (_is_count, "a positive integer"),
     "hidden_act": (lambda v: isinstance(v, six.string_types)
@@ -110,14 +119,13 @@ class BertConfig(object):
     @classmethod
     def from_json_file(cls, json_file):
         """BertConfig of a JSON file; ValueError names the file and the fault."""
-        with open(json_file) as stream:
-            text = stream.read()
         try:
-            json_object = json.loads(text)
+            with io.open(json_file, encoding="utf-8-sig") as stream:
+                json_object = json.load(stream)
             if not isinstance(json_object, dict):
                 raise ValueError("model config: not a JSON object")
             return cls.from_dict(json_object)
-        except ValueError as error:  # json's errors are ValueErrors too
+        except (ValueError, RecursionError) as error:  # json raises both
             raise ValueError("%s: %s" % (json_file, error))
 
     def to_dict(self):

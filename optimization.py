@@ -108,7 +108,8 @@ def create_train_op(loss, init_lr, num_train_steps, num_warmup_steps,
             that is safe, on GPUs alone, and scales the loss to match.
 
     Returns:
-        (train op, learning rate as a float32 scalar tensor).
+        (train op; learning rate and the gradients' global norm before it is
+        clipped, float32 scalar tensors).
     """
     global_step = tf.train.get_or_create_global_step()
     rate = learning_rate_at(global_step, init_lr, num_train_steps,
@@ -122,13 +123,13 @@ def create_train_op(loss, init_lr, num_train_steps, num_warmup_steps,
     grads = [None if grad is None else tf.convert_to_tensor(grad)
              for grad in grads]
     replica = tf.distribute.get_replica_context()
-    grads, _ = tf.clip_by_global_norm(_sum_of(grads, replica), clip_norm)
+    grads, norm = tf.clip_by_global_norm(_sum_of(grads, replica), clip_norm)
     # All replicas have the sum now, and applying it adds it up once more.
     shares = [None if grad is None else grad / replica.num_replicas_in_sync
               for grad in grads]
     train_op = optimizer.apply_gradients(
         list(zip(shares, variables)), global_step=global_step)
-    return train_op, rate
+    return train_op, rate, norm
 
 
 def _sum_of(grads, replica):

@@ -139,6 +139,7 @@ def main(argv):
         if os.path.exists(args.output) and not os.path.isdir(args.output):
             raise ValueError("--output: %s is a file; name a folder"
                              % args.output)
+        util.check_writable(args.output, "output")
         runs = read_runs(argv[1:], args.names)
         printed, further = make_sections(
             runs, choose_protocols(runs, args.protocols), args)

@@ -1,9 +1,10 @@
-"""Trains BERT4Rec with cross-attention and evaluates its rankings.
+"""Trains BERT4Rec with cross-attention, evaluates its rankings, recommends.
 
     python run.py --do_train --do_eval --bert_config_file=... \\
         --train_input_file=... --test_input_file=... --vocab_filename=... \\
         --user_history_filename=... --checkpointDir=checkpoints/mine
     python run.py --do_eval --checkpointDir=checkpoints/mine
+    python run.py --do_predict --checkpointDir=checkpoints/mine
 
 The model directory is checkpointDir + signature. What it was made of stands in
 its run_config.json, and flags that are not given are taken from there.
@@ -21,8 +22,12 @@ import evaluation
 util.quiet_tensorflow()
 import modeling  # noqa: E402
 from experiment import (  # noqa: E402
-    checkpoints, distribution, model_fn, ranking, recall, training)
+    checkpoints, distribution, embeddings, export, model_fn, prediction,
+    ranking, recall, training)
 from experiment.job import check_job  # noqa: E402
+
+
+MOST_STEPS, MOST_TOGETHER = 10 ** 12, 10 ** 6  # more than any machine takes
 
 
 def define_flags():
@@ -51,8 +56,9 @@ def define_flags():
     flags.DEFINE_string("signature", "", "See checkpointDir.")
     flags.DEFINE_string("init_checkpoint", None,
                         "Training starts from the variables of this checkpoint "
-                        "(or of the newest in this folder); with --do_eval "
-                        "alone it is the one evaluated.")
+                        "(or of the newest in this folder); without "
+                        "--do_train it is the one evaluated or recommended "
+                        "with.")
     flags.DEFINE_integer("max_seq_length", None,
                          "L of the TFRecords; default: what they have.",
                          lower_bound=1)
@@ -65,17 +71,22 @@ def define_flags():
                       "Evaluate the best checkpoint where validations chose "
                       "one, else the newest.")
     flags.DEFINE_integer("batch_size", 256, "Sequences per training step.",
-                         lower_bound=1)
-    flags.DEFINE_integer("eval_batch_size", 256, "Users per evaluation step.",
-                         lower_bound=1)
+                         lower_bound=1, upper_bound=MOST_TOGETHER)
+    flags.DEFINE_integer("eval_batch_size", 256, "Users per evaluation or "
+                         "prediction step.", lower_bound=1,
+                         upper_bound=MOST_TOGETHER)
     flags.DEFINE_float("learning_rate", 1e-4, "The peak rate.",
                        lower_bound=0.0)
     flags.DEFINE_integer("num_train_steps", 400000, "Steps in all.",
-                         lower_bound=1)
+                         lower_bound=1, upper_bound=MOST_STEPS)
     flags.DEFINE_integer("num_warmup_steps", 100, "Steps of warm-up.",
-                         lower_bound=0)
+                         lower_bound=0, upper_bound=MOST_STEPS)
     flags.DEFINE_integer("save_checkpoints_steps", 1000,
-                         "Steps between checkpoints.", lower_bound=1)
+                         "Steps between checkpoints.", lower_bound=1,
+                         upper_bound=MOST_STEPS)
+    flags.DEFINE_integer("keep_checkpoint_max", 5,
+                         "The newest checkpoints that are kept; 0: all.",
+                         lower_bound=0)
     flags.DEFINE_integer("random_seed", 12345,
                          "Of initialisation, dropout and shuffling.",
                          lower_bound=0, upper_bound=2 ** 31 - 1)
@@ -121,10 +132,45 @@ def define_flags():
                       "uniformly.")
     flags.DEFINE_string("vocab_filename", None, "The .vocab file.")
     flags.DEFINE_string("user_history_filename", None, "The .his file.")
+    define_prediction_flags()
     flags.DEFINE_bool("ignore_checksums", False,
                       "Go on with other data than the checkpoint was trained "
-                      "with.")
+                      "with, and with files that do not belong together.")
+    flags.DEFINE_bool("allow_missing_users", False,
+                      "Evaluate a subset of the users who have a test item.")
     flags.mark_flag_as_required("checkpointDir")
+
+
+def define_prediction_flags():
+    """Defines the flags of recommendations."""
+    flags.DEFINE_bool("do_predict", False,
+                      "Recommend to every user of the data, or after the "
+                      "sequences of --predict_input_file.")
+    flags.DEFINE_bool("do_export", False,
+                      "Write a SavedModel for TensorFlow Serving to export/ in "
+                      "the model directory.")
+    flags.DEFINE_bool("export_embeddings", False,
+                      "Write the item embeddings for TensorBoard's projector "
+                      "and NumPy to embeddings/ in the model directory.")
+    flags.DEFINE_integer("top_k", 10, "Items to recommend.", lower_bound=1)
+    flags.DEFINE_bool("allow_seen", False,
+                      "Recommend items of the history again, too.")
+    flags.DEFINE_string("predict_input_file", None,
+                        "Sequences to recommend after: lines `key<TAB>item "
+                        "item ...` (.tsv, .txt), or JSON lines with key and "
+                        "items (.jsonl).")
+    flags.DEFINE_string("predict_output_file", None,
+                        "Where the recommendations go, .tsv or .jsonl; "
+                        "default: recommendations.tsv in the model directory.")
+    flags.DEFINE_string("predict_user", None,
+                        "Print what this user took last and is recommended.")
+    flags.DEFINE_string("predict_items", None,
+                        "Print what is recommended after these items, "
+                        "separated by spaces.")
+    flags.DEFINE_string("items_file", None,
+                        "The .items.tsv of data/prepare_data.py, for original "
+                        "ids and titles; default: the one beside the "
+                        "vocabulary.")
 
 
 def flag_values():
@@ -141,23 +187,43 @@ def flag_values():
 
 def main(argv):
     args, given = flag_values()
-    with util.one_line_errors("run.py"):
-        if argv[1:]:
-            raise ValueError("%r is not a flag; flags are written --name=value"
-                             % argv[1])
-        evaluator = distribution.is_evaluator(args.distribution_strategy)
+    with util.one_line_stops("run.py", "what was saved before is whole; the "
+                             "same command goes on from there"):
+        with util.one_line_errors("run.py"):
+            if argv[1:]:
+                raise ValueError("%r is not a flag; flags are written "
+                                 "--name=value" % argv[1])
+            evaluator = distribution.is_evaluator(args.distribution_strategy)
+            if evaluator:
+                distribution.await_checkpoint(
+                    args.checkpointDir + args.signature)
+            args = recall.complete(args, given)
+            util.check_values(flags.FLAGS, vars(args))
+            job = check_job(args)
+        model_fn.say_device()
         if evaluator:
-            distribution.await_checkpoint(args.checkpointDir + args.signature)
-        job = check_job(recall.complete(args, given))
-    model_fn.say_device()
-    checkpoint = job.checkpoint
+            ranking.follow(job)
+        else:
+            do(job)
+
+
+def do(job):
+    """Does what a job asks for, one task after the other."""
+    args, checkpoint = job.args, job.checkpoint
     if args.do_train:
         training.train(job)
         checkpoint = checkpoints.trained(job)
-    if evaluator:
-        ranking.follow(job)
-    elif args.do_eval and job.cluster.is_chief:
+    if not job.cluster.is_chief:
+        return
+    if args.do_eval:
         ranking.evaluate(job, checkpoint)
+    with util.one_line_errors("run.py"):
+        if args.do_predict:
+            prediction.predict(job, checkpoint)
+        if args.do_export:
+            export.export(job, checkpoint)
+        if args.export_embeddings:
+            embeddings.write(job, checkpoint)
 
 
 if __name__ == "__main__":

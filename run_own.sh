@@ -102,6 +102,7 @@ make_once "$made" "$(cksum < "$data_dir/$dataset_name.txt")" generate
 train_and_evaluate --eval_every_steps="$eval_every_steps" "${run_flags[@]}"
 report=report/$(basename "$model_dir")
 make_once "$report/report.html" "$(cksum < "$model_dir/eval_results.txt")" write_report
-say_next "the report:" "$report/report.html" \
+say_next "recommend:" "$PYTHON run.py --do_predict --checkpointDir=$model_dir" \
+  "the report:" "$report/report.html" \
   "the curves:" "$(dirname "$PYTHON")/tensorboard --logdir $CKPT_DIR" \
   "evaluate again:" "$PYTHON run.py --do_eval --checkpointDir=$model_dir"

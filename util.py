@@ -2,12 +2,16 @@
 
 import collections
 import contextlib
+import errno
 import glob
 import io
 import logging
 import os
 import pickle
 import re
+import shutil
+import signal
+import socket
 import sys
 import time
 import warnings
@@ -31,6 +35,8 @@ from tqdm import tqdm  # noqa: E402
 
 _SHARD = re.compile(r"(.*)-([0-9]{5})-of-([0-9]{5})\Z", re.DOTALL)
 
+_MACHINE = socket.gethostname()
+
 # The only classes that `.vocab` and `.his` files are made of.
 _PICKLE_CLASSES = {
     ("vocab", "FreqVocab"),
@@ -48,7 +54,8 @@ class AtomicFiles(object):
 
     Use as a context manager: write to `path(final_name)` inside the block.
     When the block ends well every file is renamed; when it raises, or a
-    rename does, no temporary file is left behind.
+    rename does, no temporary file is left behind. What killed processes of
+    this machine left in the same folder is removed.
     """
 
     def __init__(self):
@@ -56,7 +63,10 @@ class AtomicFiles(object):
 
     def path(self, final_name):
         """The temporary name to write `final_name` under."""
-        self._temporary[final_name] = "%s.tmp-%d" % (final_name, os.getpid())
+        if not self._temporary:
+            _remove_leftovers(os.path.dirname(final_name) or ".")
+        self._temporary[final_name] = "%s.tmp-%s-%d" % (
+            final_name, _MACHINE, os.getpid())
         return self._temporary[final_name]
 
     def __enter__(self):
@@ -71,6 +81,34 @@ class AtomicFiles(object):
             for temporary in self._temporary.values():
                 if os.path.exists(temporary):
                     os.remove(temporary)
+
+
+def _remove_leftovers(folder):
+    """Removes, and names, temporary files of processes that are gone.
+
+    Their names hold machine and process: what another machine writes into a
+    shared folder is left alone.
+    """
+    removed = []
+    for path in sorted(glob.glob(os.path.join(
+            glob.escape(folder), "*.tmp-%s-*" % glob.escape(_MACHINE)))):
+        process = path.rsplit("-", 1)[1]
+        if process.isdigit() and not _is_alive(int(process)):
+            os.remove(path)
+            removed.append(path)
+    if removed:
+        log("removed what a killed run left: %s" % ", ".join(removed))
+
+
+def _is_alive(process):
+    """Whether a process of this machine, named by its number, is there."""
+    try:
+        os.kill(process, 0)  # no signal: it only looks
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # another user's
+    return True
 
 
 def expand_files(pattern, flag):
@@ -139,6 +177,43 @@ def _check_shards(matches, pattern, flag):
                     ", ..." if missing[5:] else ""))
 
 
+def is_disk_full(error):
+    """Whether an OSError, or one of TensorFlow's, speaks of a full disk, a
+    quota or a limit on a file's size."""
+    return any(os.strerror(number) in str(error) for number in (
+        errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+def no_room(folder, what, needed, safe):
+    """The line for a full disk: str.
+
+    Args:
+        folder: str, where there is no room. what: str, what was written.
+        needed: int, its bytes, about. safe: str, what to do and what is safe.
+    """
+    free = shutil.disk_usage(folder).free
+    return ("%s: no room for %s: about %.1f MB, and %.1f MB are free, so at "
+            "least %.1f MB are missing; %s" % (
+                folder, what, needed / 1e6, free / 1e6,
+                max(0.1, (needed - free) / 1e6), safe))
+
+
+def check_writable(folder, flag):
+    """Raises ValueError where a folder cannot be written to or made.
+
+    Args:
+        folder: str. flag: str, the flag that it comes from.
+    """
+    there = os.path.abspath(folder)
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        raise ValueError("--%s: %s is no folder; give another" % (flag, there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError("--%s: the folder %s cannot be written to; allow that, "
+                         "or give another" % (flag, there))
+
+
 class _Unpickler(pickle.Unpickler):
     """Admits the classes of vocabulary and history files and no other."""
 
@@ -193,6 +268,32 @@ def log(message):
     sys.stderr.flush()
 
 
+def check_values(defined, values):
+    """Raises ValueError for a value that its flag does not take.
+
+    A record may hold anything, and absl lets NaN pass for a number.
+
+    Args:
+        defined: mapping, name -> absl flag.
+        values: dict, name -> value.
+    """
+    for name, value in sorted(values.items()):
+        flag = defined[name]
+        if value is None and flag.default is None:
+            continue
+        try:
+            if isinstance(flag.default, list) and not (
+                    isinstance(value, list)
+                    and all(isinstance(part, str) for part in value)):
+                raise TypeError("it must be a list of texts")
+            parsed = flag.parser.parse(value)
+            if isinstance(parsed, float) and abs(parsed) > sys.float_info.max \
+                    or parsed != parsed:
+                raise ValueError("it must be finite")
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError("--%s=%s: %s" % (name, quote(value), error))
+
+
 def quote(value, width=60):
     """A value for a message: on one line and not too long."""
     text = repr(value)
@@ -238,6 +339,42 @@ def one_line_errors(command, errors=(ValueError, IOError)):
         yield
     except errors as error:
         sys.exit("%s: error: %s" % (command, " ".join(str(error).split())))
+    except MemoryError as error:
+        sys.exit("%s: error: the memory does not suffice (%s); smaller sizes "
+                 "need less" % (command, error or "none is left"))
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM, which a scheduler sends; Ctrl-C is its parent class."""
+
+
+@contextlib.contextmanager
+def one_line_stops(command, what_is_left):
+    """Turns Ctrl-C and SIGTERM into one line and their exit status, 130 and
+    143; what the block has begun is cleaned up as after an error.
+
+    Args:
+        command: str. what_is_left: str, the end of the line.
+    """
+    def stop(number, frame):
+        raise Stopped
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        exit_stopped(command, signal.SIGTERM if isinstance(error, Stopped)
+                     else signal.SIGINT, what_is_left)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def exit_stopped(command, number, what_is_left):
+    """Ends the process with one line and the status of a signal."""
+    sys.stderr.write("%s: stopped by %s; %s\n" % (
+        command, "Ctrl-C" if number == signal.SIGINT else "SIGTERM",
+        what_is_left))
+    sys.exit(128 + number)
 
 
 def quiet_tensorflow():

@@ -1,5 +1,6 @@
 """Reads data/<name>.txt, splits its sequences, and reads the ids beside it."""
 
+import codecs
 import collections
 import io
 import re
@@ -50,6 +51,8 @@ def read_sequences(path):
             block = stream.read(BLOCK_BYTES) + stream.readline()
             if not block:
                 break
+            if number == 1 and block.startswith(codecs.BOM_UTF8):
+                block = block[len(codecs.BOM_UTF8):]
             blocks.append(_parse_block(block, path, number))
             number += block.count(b"\n")
     pairs = np.concatenate(blocks or [np.empty((0, 2), np.int64)])

@@ -26,12 +26,16 @@ COMMANDS = (
     ("gen_data_fin.py", "See [data.md](data.md), and [scaling.md](scaling.md) "
      "for the shards."),
     ("run.py", "A flag that is not given is taken from the model directory's "
-     "record, where there is one. See [training.md](training.md) and "
-     "[evaluation.md](evaluation.md)."),
+     "record, where there is one. See [training.md](training.md), "
+     "[evaluation.md](evaluation.md) and "
+     "[recommendations.md](recommendations.md)."),
     ("report.py", "After the model directories. See [reports.md](reports.md)."),
     ("benchmarks/bench.py", "See [performance.md](performance.md)."),
+    ("benchmarks/peers.py", "See [performance.md](performance.md"
+     "#beside-another-bert4rec)."),
     ("benchmarks/measure.py", "`bench.py` calls it. It takes run.py's flags "
-     "as well."))
+     "as well."),
+    ("benchmarks/serve.py", "See [recommendations.md](recommendations.md#cost)."))
 
 HEAD = u"""# Flags
 

@@ -107,8 +107,8 @@ def _lines(path, ids):
         with (gzip.open if path.endswith(".gz") else io.open)(
                 path, "rb") as lines:
             for number, line in enumerate(lines, 1):
-                fields = line.decode("utf-8", "replace").rstrip("\r\n").split(
-                    "\t")
+                fields = line.decode("utf-8-sig", "replace").rstrip(
+                    "\r\n").split("\t")
                 if number == 1:
                     _check_header(path, fields)
                 else:

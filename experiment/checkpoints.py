@@ -1,8 +1,10 @@
-"""Which checkpoint a job reads, and whether it fits the model config."""
+"""Which checkpoint a job reads, and whether it is whole and fits the config."""
 
 import collections
-import json
+import glob
 import os
+import re
+import shutil
 
 import six
 
@@ -11,12 +13,128 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
+import modeling  # noqa: E402
 from experiment import selection  # noqa: E402
 
 CONFIG_FILE = "bert_config.json"      # in the model directory
 # Keys that may change between two runs on one checkpoint.
 FREE_CONFIG_KEYS = ("hidden_dropout_prob", "attention_probs_dropout_prob",
                     "initializer_range")
+_SAVED = re.compile(r"(model\.ckpt-([0-9]+))\.index\Z")
+
+
+# --- which one ----------------------------------------------------------------
+
+def saved(folder):
+    """The checkpoints that have files in a folder: list of str, the common
+    starts of their names, the newest last."""
+    found = filter(None, map(_SAVED.match, os.listdir(folder)
+                             if os.path.isdir(folder) else ()))
+    return [os.path.join(folder, name) for _, name in sorted(
+        (int(match.group(2)), match.group(1)) for match in found)]
+
+
+def _named(folder):
+    """What a folder's file `checkpoint` names: str, or None."""
+    try:
+        state = tf.train.get_checkpoint_state(folder)
+    except ValueError:  # it is no text
+        return None
+    return state.model_checkpoint_path if state else None
+
+
+def latest(folder):
+    """The newest checkpoint of a folder, or None.
+
+    It is the one that the file `checkpoint` names, which may be another than
+    the last. Where that is not there, the files themselves tell.
+
+    Raises:
+        ValueError: `checkpoint` names one that is gone, and there is no other.
+    """
+    named = _named(folder)
+    if named and os.path.exists(named + ".index"):
+        return named
+    found = saved(folder)
+    text = os.path.join(folder, "checkpoint")
+    if found:
+        util.log("%s is missing, damaged or names what is not there; taken %s, "
+                 "the newest by its files" % (text, found[-1]))
+        return found[-1]
+    if named:
+        raise ValueError("%s names %s, which has no .index file; put it back, "
+                         "or remove %s to begin anew" % (text, named, text))
+    return None
+
+
+def newest_sound(folder):
+    """The checkpoint to train on from, or None: the latest, or where that is
+    damaged the newest before it that is not; what is passed over is logged.
+
+    Raises:
+        ValueError: all of them are damaged.
+    """
+    newest = latest(folder)
+    if newest is None:
+        return None
+    others = [path for path in saved(folder) if path != newest]
+    for path in [newest] + others[::-1]:
+        damage = find_damage(path)
+        if damage is None:
+            return path
+        util.log("passed over: %s" % damage)
+    raise ValueError("%s: none of its checkpoints can be read, the first of "
+                     "them: %s; remove them to begin anew"
+                     % (folder, find_damage(newest)))
+
+
+def find_damage(checkpoint):
+    """What keeps a checkpoint from being read: str that names the file, or
+    None. Every value is read, which compares its checksum."""
+    part = checkpoint + ".index"
+    try:
+        reader = tf.train.load_checkpoint(checkpoint)
+        part = ", ".join(sorted(glob.glob(
+            glob.escape(checkpoint) + ".data-*"))) or checkpoint + ".data"
+        for name in sorted(reader.get_variable_to_shape_map()):
+            reader.get_tensor(name)
+    except Exception as error:  # TensorFlow 2.15 raises an IndexError, too
+        if not os.path.exists(part) and "," not in part:
+            return "%s is not there" % part
+        return "%s is damaged (%s)" % (part, str(error).split("\n")[0])
+    return None
+
+
+def check_sound(checkpoint):
+    """Raises ValueError where a checkpoint cannot be read."""
+    damage = find_damage(checkpoint)
+    if damage is not None:
+        others = [path for path in saved(os.path.dirname(checkpoint))
+                  if path != checkpoint]
+        raise ValueError("%s; put the file back%s" % (
+            damage, ", or take another checkpoint: --init_checkpoint=%s"
+            % others[-1] if others else ""))
+
+
+def point_at(checkpoint):
+    """Lets the file `checkpoint` name this one, so that TensorFlow restores
+    it; those that are older stay in its list."""
+    folder = os.path.dirname(os.path.abspath(checkpoint))
+    if _named(folder) != checkpoint:
+        names = list(map(os.path.basename, saved(folder)))
+        name = os.path.basename(checkpoint)
+        tf.train.update_checkpoint_state(
+            folder, name, names[:names.index(name) + 1])
+
+
+def remove_unfinished(folder):
+    """Removes what a training that ended amid saving had written: list of
+    str, what there was."""
+    parts = sorted(glob.glob(os.path.join(glob.escape(folder),
+                                          "model.ckpt-*_temp*")))
+    for path in parts:
+        shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+    return parts
 
 
 def named_checkpoint(name):
@@ -27,7 +145,7 @@ def named_checkpoint(name):
     """
     if not (name and os.path.isdir(name)):
         return name
-    newest = tf.train.latest_checkpoint(name)
+    newest = latest(name)
     if newest is None:
         raise ValueError("--init_checkpoint: no checkpoint in the folder %s; "
                          "correct the name, or pass the common start of its "
@@ -36,27 +154,39 @@ def named_checkpoint(name):
 
 
 def find_checkpoint(model_dir, config, args):
-    """The checkpoint that is there to evaluate, or None before a training."""
-    newest = tf.train.latest_checkpoint(model_dir)
-    best = tf.train.latest_checkpoint(
-        os.path.join(model_dir, selection.FOLDER))
+    """(the checkpoint that a training goes on from, the one that is there to
+    evaluate), each None where there is none yet; whole, and of this model.
+
+    Raises:
+        ValueError: a checkpoint is damaged or does not fit, or there is none
+            to evaluate.
+    """
+    newest = (newest_sound if args.do_train else latest)(model_dir)
+    best = latest(os.path.join(model_dir, selection.FOLDER))
+    if args.init_checkpoint and not args.do_train:
+        chosen = args.init_checkpoint
+    elif args.do_train or newest:
+        chosen = best or newest
+    else:
+        raise ValueError("no checkpoint in %s; train first with --do_train, or "
+                         "correct --checkpointDir and --signature" % model_dir)
     for checkpoint in (newest, best, args.init_checkpoint):
         if checkpoint:
             check_checkpoint(checkpoint, config)
-    if args.init_checkpoint and not args.do_train:
-        return args.init_checkpoint
-    if not args.do_train and newest is None:
-        raise ValueError("no checkpoint in %s; train first with --do_train, or "
-                         "correct --checkpointDir and --signature" % model_dir)
-    return best or newest
+    for checkpoint in {chosen, args.init_checkpoint} - {None, newest
+                                                        if args.do_train
+                                                        else None}:
+        check_sound(checkpoint)
+    return newest, chosen
 
 
 def trained(job):
     """The checkpoint that a training leaves to evaluate: the best or newest."""
-    return tf.train.latest_checkpoint(
-        os.path.join(job.model_dir, selection.FOLDER)
-        if job.chosen else job.model_dir)
+    return latest(os.path.join(job.model_dir, selection.FOLDER)
+                  if job.chosen else job.model_dir)
 
+
+# --- does it fit -----------------------------------------------------------------
 
 def check_checkpoint(checkpoint, config):
     """Raises ValueError when a checkpoint is of another size or form.
@@ -73,8 +203,8 @@ def check_checkpoint(checkpoint, config):
     fault = checkpoint_mismatch(config, shapes)
     written = os.path.join(os.path.dirname(checkpoint), CONFIG_FILE)
     if fault is None and os.path.exists(written):
-        with open(written) as stream:
-            theirs, ours = json.load(stream), config.to_dict()
+        theirs = modeling.BertConfig.from_json_file(written).to_dict()
+        ours = config.to_dict()
         for key in sorted(set(theirs) - set(FREE_CONFIG_KEYS)):
             if fault is None and theirs[key] != ours.get(key):
                 fault = "it was trained with %s %s, the model config says %s" \

@@ -10,10 +10,14 @@ import util
 util.quiet_tensorflow()
 import input_pipeline  # noqa: E402
 import modeling  # noqa: E402
-from experiment import distribution, record, selection  # noqa: E402
+from experiment import (  # noqa: E402
+    consistency, distribution, record, requests, selection)
 from experiment.checkpoints import (  # noqa: E402
     find_checkpoint, named_checkpoint)
+from experiment.names import read_names  # noqa: E402
 
+TASKS = ("do_train", "do_eval", "do_predict", "do_export", "export_embeddings")
+RECOMMENDING = TASKS[2:]  # these need what items are called
 INSPECTED = 2000          # training records looked at for validation items
 
 # Keys of the model config that a flag of the same name overrides.
@@ -22,8 +26,8 @@ OVERRIDES = ("attention_form", "hidden_dropout_prob",
 
 # What the checks found out; everything below `main` reads this, not flags.
 Job = collections.namedtuple(
-    "Job", "config model_dir files words user_history checkpoint chosen "
-           "validation checksums candidates cluster args")
+    "Job", "config model_dir files words user_history start checkpoint chosen "
+           "validation checksums candidates names requests cluster args")
 
 
 def _required_file(args, flag):
@@ -91,16 +95,47 @@ def load_config(args, words):
     return config
 
 
+def _asked(args, tasks):
+    """Whether one of these tasks is asked for."""
+    return any(getattr(args, task) for task in tasks)
+
+
+def _check_memory(config, args):
+    """Raises ValueError for sizes that the machine's memory cannot hold.
+
+    Counted are the large variables, in training four times (moments and
+    gradients), and one activation of each layer: less than what is needed.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    hidden, batch = config.hidden_size, args.eval_batch_size
+    values = hidden * (
+        config.vocab_size + config.max_position_embeddings
+        + config.type_vocab_size + config.num_hidden_layers * (
+            4 * hidden + 2 * config.intermediate_size))
+    if args.do_train:
+        values, batch = 4 * values, args.batch_size
+    values += (batch * args.max_seq_length * hidden
+               * config.num_hidden_layers)
+    if 4 * values > memory:
+        raise ValueError(
+            "the model config and the batch size need more than %.0f GB, this "
+            "machine has %.0f; lower --batch_size, --eval_batch_size or the "
+            "sizes of %s" % (4 * values / 1e9, memory / 1e9,
+                             args.bert_config_file))
+
+
 def _check_choices(args):
     """Raises ValueError for flags that do not go together."""
-    if not (args.do_train or args.do_eval):
-        raise ValueError("nothing to do; pass --do_train, --do_eval or both")
+    if not _asked(args, TASKS):
+        raise ValueError("nothing to do; pass one or more of --%s"
+                         % ", --".join(TASKS))
     model_dir = args.checkpointDir + args.signature
     if not (args.do_train or args.init_checkpoint
             or os.path.isdir(model_dir)):
         raise ValueError("no model directory %s; train first with --do_train, "
                          "or correct --checkpointDir and --signature"
                          % model_dir)
+    util.check_writable(model_dir, "checkpointDir")
     unknown = sorted(set(args.protocols) - set(evaluation.PROTOCOLS))
     if unknown or not args.protocols:
         raise ValueError("--protocols: unknown protocol %r; the protocols are "
@@ -138,9 +173,11 @@ def _check_cluster(args):
 def _check_files(args):
     """dict, flag -> list of the files that this job reads."""
     files = {}
-    if args.vocab_filename or args.do_eval or args.valid_input_file:
+    ranks = args.do_eval or args.do_train and args.valid_input_file
+    if args.vocab_filename or ranks or _asked(args, RECOMMENDING):
         files["vocab_filename"] = [_required_file(args, "vocab_filename")]
-    if args.user_history_filename or args.do_eval or args.valid_input_file:
+    if (args.user_history_filename and args.do_train or ranks
+            or requests.asks_for_users(args)):
         files["user_history_filename"] = [
             _required_file(args, "user_history_filename")]
     for flag, needed in (("train_input_file", args.do_train),
@@ -149,10 +186,41 @@ def _check_files(args):
                          ("test_input_file", args.do_eval)):
         if needed:
             files[flag] = _check_records(args, flag)
+    if args.max_seq_length is None:
+        raise ValueError("--max_seq_length is needed here; pass the L that the "
+                         "model was trained with")
     return files
 
 
-def _check_validation(files, user_history, recorded, args):
+def _check_names(words, args):
+    """The Names of a job that recommends, or trains on what may be
+    recommended, else None; the map that was found becomes --items_file."""
+    if words is None or not _asked(args, ("do_train",) + RECOMMENDING):
+        return None
+    names = read_names(words, args.vocab_filename, args.items_file)
+    args.items_file = names.path
+    if args.do_predict or args.do_export:
+        requests.check_k(args.top_k, names.items, "--top_k")
+    return names
+
+
+def _check_consistency(files, words, user_history, windows, config, args):
+    """Raises ValueError where the files are of two datasets or users lack."""
+    if words and user_history:
+        consistency.check_counts(user_history, words)
+    consistency.check_windows(
+        windows, user_history,
+        words.get_item_count() if words else config.vocab_size - 1)
+    for flag, left_out in (("test_input_file", 0), ("valid_input_file", 1)):
+        if flag in files:
+            users = consistency.check_asked(
+                flag, input_pipeline.read_instances(files[flag]), user_history,
+                left_out)
+            if not args.allow_missing_users:
+                consistency.check_users(flag, users, user_history)
+
+
+def _check_validation(windows, user_history, recorded, args):
     """Whether validation items are held out; see record.validation_of.
 
     Raises:
@@ -162,9 +230,8 @@ def _check_validation(files, user_history, recorded, args):
         return recorded["validation"] if recorded else record.UNKNOWN
     if user_history is None:
         return record.UNKNOWN
-    validation = record.validation_of(input_pipeline.read_windows(
-        files["train_input_file"], INSPECTED), user_history)
-    if "valid_input_file" in files and validation == record.FOLDED:
+    validation = record.validation_of(windows, user_history)
+    if args.valid_input_file and validation == record.FOLDED:
         raise ValueError(
             "--train_input_file: %s holds the users' validation items, so they "
             "cannot choose a checkpoint; generate it with gen_data_fin.py "
@@ -205,6 +272,7 @@ def _check_candidates(files, words, args):
     if not os.path.isdir(folder):
         raise ValueError("--candidates_file: no folder %s; make it, or correct "
                          "the name" % folder)
+    util.check_writable(folder, "candidates_file")
     return {}
 
 
@@ -234,33 +302,49 @@ def check_job(args):
     """
     args = argparse.Namespace(**vars(args))  # it is completed here
     args.init_checkpoint = named_checkpoint(args.init_checkpoint)
+    if any(getattr(args, flag) is not None for flag in requests.ASKING):
+        args.do_predict = True  # to ask is enough
     _check_choices(args)
     files = _check_files(args)
     words = user_history = None
     if "vocab_filename" in files:
-        words = util.load_pickle(files["vocab_filename"][0], "FreqVocab")
+        path, = files["vocab_filename"]
+        words = util.load_pickle(path, "FreqVocab")
+        consistency.check_vocabulary(path, words)
     config = load_config(args, words)
+    _check_memory(config, args)
     if "user_history_filename" in files:
-        user_history = util.load_pickle(files["user_history_filename"][0],
-                                        "dict")
-    if args.output_bias == "log_popularity" and user_history is None:
+        path, = files["user_history_filename"]
+        user_history = util.load_pickle(path, "dict")
+        consistency.check_history(path, user_history)
+    if (args.do_train and args.output_bias == "log_popularity"
+            and user_history is None):
         raise ValueError("--output_bias=log_popularity counts what training "
                          "sees; pass --user_history_filename, the .his file")
     _check_catalogue(words, user_history, args)
+    names = _check_names(words, args)
+    asked = requests.check_requests(args, names) if args.do_predict else None
     if args.num_sampled >= config.vocab_size - 1:
         raise ValueError("--num_sampled=%d is not below the %d items and "
                          "special tokens; lower it, or 0 for all of them"
                          % (args.num_sampled, config.vocab_size - 1))
 
     model_dir = args.checkpointDir + args.signature
-    checkpoint = find_checkpoint(model_dir, config, args)
+    start, checkpoint = find_checkpoint(model_dir, config, args)
     chosen = _check_selection(model_dir, args)
     # A training is compared with the one that it goes on from.
     folder = os.path.dirname(checkpoint) if checkpoint else model_dir
     recorded, sums = record.read(folder), record.checksums(files)
+    if names is not None and names.checksums:
+        sums["items_file"] = names.checksums
     if recorded and not args.ignore_checksums:
         record.check_checksums(recorded, sums, folder)
-    validation = _check_validation(files, user_history, recorded, args)
-    return Job(config, model_dir, files, words, user_history, checkpoint,
-               chosen, validation, sums, _check_candidates(files, words, args),
+    windows = list(input_pipeline.read_windows(
+        files.get("train_input_file", []), INSPECTED))
+    if not args.ignore_checksums:
+        _check_consistency(files, words, user_history, windows, config, args)
+    validation = _check_validation(windows, user_history, recorded, args)
+    return Job(config, model_dir, files, words, user_history, start,
+               checkpoint, chosen, validation, sums,
+               _check_candidates(files, words, args), names, asked,
                _check_cluster(args), args)

@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf  # noqa: E402
 import input_pipeline  # noqa: E402
 import modeling  # noqa: E402
 import optimization  # noqa: E402
-from experiment import record  # noqa: E402
+from experiment import record, saving  # noqa: E402
 from model import masked_item  # noqa: E402
 
 MOST_SUMMARY_STEPS = 100   # between two points of a curve
@@ -45,10 +45,12 @@ def build_model_fn(config, args, output_bias=None):
                         *head, output_bias=output_bias))
             if args.init_checkpoint:
                 _init_from_checkpoint(args.init_checkpoint)
-            train_op, rate = optimization.create_train_op(
+            train_op, rate, norm = optimization.create_train_op(
                 loss, args.learning_rate, args.num_train_steps,
                 args.num_warmup_steps, mixed_precision=args.mixed_precision)
             tf.summary.scalar("learning_rate", rate)
+            for tensor in (loss, rate, norm):
+                tf.add_to_collection(saving.WATCHED, tensor)
             return tf.estimator.EstimatorSpec(mode, loss=loss,
                                               train_op=train_op)
         loss, losses, logits, ids, weights = masked_item.masked_item_loss(*head)
@@ -96,7 +98,9 @@ def make_estimator(job, strategy=None):
             tf_random_seed=job.args.random_seed + job.cluster.task[1],
             save_summary_steps=summary_steps(job.args.num_train_steps),
             session_config=session_config(job.args),
-            save_checkpoints_steps=job.args.save_checkpoints_steps))
+            keep_checkpoint_max=job.args.keep_checkpoint_max,
+            # saving.SavingHook saves them.
+            save_checkpoints_steps=None, save_checkpoints_secs=None))
 
 
 def summary_steps(num_train_steps):

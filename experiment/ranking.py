@@ -10,7 +10,7 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-from experiment import distribution, record  # noqa: E402
+from experiment import distribution, faults, record  # noqa: E402
 from experiment.model_fn import (  # noqa: E402
     RANKED, gpu_names, input_fn, make_estimator)
 
@@ -56,7 +56,8 @@ def evaluate(job, checkpoint):
     util.log("evaluating %s" % checkpoint)
     with distribution.without_cluster():
         estimator = make_estimator(job)
-    with util.one_line_errors("run.py", evaluation.RankingError):
+    with util.one_line_errors("run.py", evaluation.RankingError), \
+            _one_line_faults(job):
         evaluator = evaluation.Evaluator(
             job.words, job.user_history, args.protocols, args.use_pop_random,
             seeds=args.eval_seeds, candidates=job.candidates,
@@ -65,12 +66,13 @@ def evaluate(job, checkpoint):
             input_fn(job, "test_input_file", args.eval_batch_size),
             checkpoint_path=checkpoint, hooks=[RankingHook(evaluator)])
     ranking = evaluator.results()
-    _write_scalars(estimator.eval_dir(), ranking, results["global_step"])
     results.update(ranking, valid_user=len(evaluator.users),
                    validation=job.validation, repeat_targets=evaluator.repeats)
     results.update(evaluator.intervals())
     results.update(evaluator.spread())
-    _write_results(job, checkpoint, results, evaluator)
+    with _one_line_faults(job):
+        _write_results(job, checkpoint, results, evaluator)
+        _write_scalars(estimator.eval_dir(), ranking, results["global_step"])
     if "seed" in args.protocols:
         print(evaluation.published_line(
             {name: ranking["seed/" + name] for name in evaluation.METRICS},
@@ -97,6 +99,12 @@ def follow(job):
         results = evaluate(job, checkpoint)
         if results["global_step"] >= job.args.num_train_steps:
             return
+
+
+def _one_line_faults(job):
+    return faults.one_line_faults(
+        job.files["test_input_file"], job.model_dir,
+        lambda: "make room and run again; older results are unchanged")
 
 
 def _write_results(job, checkpoint, results, evaluator):

@@ -11,7 +11,8 @@ from experiment.checkpoints import CONFIG_FILE
 # What one call is asked to do, not what the model was made of.
 PER_CALL = ("do_train", "do_eval", "checkpointDir", "signature",
             "init_checkpoint", "ignore_checksums", "candidates_file",
-            "full_table", "distribution_strategy")
+            "full_table", "allow_missing_users", "distribution_strategy"
+            ) + record.PREDICTION_FLAGS
 # These the directory's bert_config.json holds, overrides applied.
 MODEL = ("bert_config_file", "attention_form", "hidden_dropout_prob",
          "attention_probs_dropout_prob")
@@ -24,6 +25,31 @@ def _recorded_in(args):
     if named and not args.do_train:
         return named if os.path.isdir(named) else os.path.dirname(named)
     return args.checkpointDir + args.signature
+
+
+def of_directory(folder, changes):
+    """The flags of a call from Python: those of a directory's record.
+
+    Args:
+        folder: str, the model directory.
+        changes: dict, flag -> value, in place of recorded values.
+
+    Returns:
+        argparse.Namespace.
+
+    Raises:
+        ValueError: there is no record, or it is damaged.
+    """
+    recorded = record.read(folder)
+    if recorded is None:
+        raise ValueError("no %s in %s; name a model directory that run.py "
+                         "--do_train wrote" % (record.FILE, folder))
+    values = dict({"items_file": None}, **recorded["flags"])  # older ones lack it
+    values.update({flag: None for flag in PER_CALL}, checkpointDir=folder,
+                  signature="")
+    values.update(changes)
+    return complete(argparse.Namespace(**values),
+                    set(values) - {"bert_config_file"})
 
 
 def complete(args, given):

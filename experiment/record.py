@@ -16,8 +16,13 @@ EVALUATION_FILE = "eval_config.json"
 HELD_OUT, FOLDED, UNKNOWN = "held out", "folded into train", "unknown"
 # What only an evaluation reads, and what it reads beside a training.
 EVALUATION_FLAGS = (
-    "candidates_file", "do_eval", "eval_batch_size", "eval_seeds",
+    "allow_missing_users", "candidates_file", "do_eval", "eval_batch_size", "eval_seeds",
     "full_table", "protocols", "test_input_file", "use_pop_random")
+# What says what one call is to recommend, and where to.
+PREDICTION_FLAGS = (
+    "allow_seen", "do_export", "do_predict", "export_embeddings",
+    "predict_input_file", "predict_items", "predict_output_file",
+    "predict_user", "top_k")
 SHARED_FLAGS = (
     "attention_form", "bert_config_file", "bucket_by_length", "checkpointDir",
     "ignore_checksums", "init_checkpoint", "max_predictions_per_seq",
@@ -223,8 +228,10 @@ def read(folder):
     Raises:
         ValueError: it is no such record.
     """
-    return _read(os.path.join(folder, FILE), "a training",
-                 ("flags", "data_files"), ("validation", "seed"))
+    return _read(os.path.join(folder, FILE), "a training", {
+        "flags": _is_table, "data_files": _is_table_of_tables,
+        "validation": (HELD_OUT, FOLDED, UNKNOWN).__contains__,
+        "seed": _is_integer})
 
 
 def read_evaluation(folder):
@@ -234,23 +241,35 @@ def read_evaluation(folder):
     Raises:
         ValueError: it is no such record.
     """
-    return _read(os.path.join(folder, EVALUATION_FILE), "an evaluation",
-                 ("flags",), ("checkpoint", "step"))
+    return _read(os.path.join(folder, EVALUATION_FILE), "an evaluation", {
+        "flags": _is_table, "data_files": _is_table_of_tables,
+        "checkpoint": lambda value: isinstance(value, str),
+        "step": _is_integer})
 
 
-def _read(path, what, tables, values):
-    """A record that has these keys, those of `tables` with keys of their own,
-    or None."""
+def _is_integer(value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_table(value):
+    return isinstance(value, dict)
+
+
+def _is_table_of_tables(value):
+    return _is_table(value) and all(map(_is_table, value.values()))
+
+
+def _read(path, what, rules):
+    """A record, or None; rules: dict, key -> test of its value."""
     if not os.path.exists(path):
         return None
     try:
-        with open(path) as stream:
+        with io.open(path, encoding="utf-8-sig") as stream:
             record = json.load(stream)
-        for key in tables:
-            record[key].items()
-        for key in values:
-            record[key]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        for key, fits in rules.items():
+            if not fits(record[key]):
+                raise ValueError("%s is %r" % (key, record[key]))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError("%s: not the record of %s (%s); remove it to go on "
                          "without" % (path, what, error))
     return record

@@ -1,7 +1,9 @@
 """The best checkpoint by validation, kept apart in `best/`, and early stopping."""
 
 import collections
+import io
 import json
+import math
 import os
 import shutil
 
@@ -37,12 +39,15 @@ class Selection(object):
         if not os.path.exists(path):
             return
         try:
-            with open(path) as stream:
+            with io.open(path, encoding="utf-8-sig") as stream:
                 earlier = json.load(stream)
             self.evaluations = [[int(step), float(value)]
                                 for step, value in earlier["evaluations"]]
             theirs = earlier["metric"]
-        except (ValueError, KeyError, TypeError) as error:
+            if not all(map(math.isfinite, dict(self.evaluations).values())):
+                raise ValueError("a value is not finite")
+        except (ValueError, KeyError, TypeError, OverflowError,
+                RecursionError) as error:
             raise ValueError("%s: not a record of validations (%s); remove %s "
                              "to select anew" % (path, error, self.folder))
         if theirs != metric:

@@ -1,5 +1,6 @@
 """Trains the model of a job, from where its directory stands."""
 
+import contextlib
 import os
 
 import evaluation
@@ -8,7 +9,8 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-from experiment import distribution, model_fn, record  # noqa: E402
+from experiment import (  # noqa: E402
+    checkpoints, distribution, faults, model_fn, record, saving)
 from experiment.checkpoints import CONFIG_FILE  # noqa: E402
 from experiment.validation import ValidationHook, Validator  # noqa: E402
 from model import masked_item  # noqa: E402
@@ -39,12 +41,9 @@ class ProgressHook(tf.train.SessionRunHook):
 
     def after_run(self, run_context, run_values):
         loss, step = run_values.results
-        # The step is read before or after this one's update; other workers
-        # may have taken some too.
-        taken = max(1, int(step) - self._done)
-        self._progress.update(taken, "loss %.4f" % loss)
-        self._done += taken
-        if self._done - taken < self._total <= self._done:
+        before, self._done = self._done, saving.step_after(self._done, step)
+        self._progress.update(self._done - before, "loss %.4f" % loss)
+        if before < self._total <= self._done:
             tf.summary.FileWriterCache.get(self._model_dir).add_summary(
                 tf.Summary(value=[tf.Summary.Value(
                     tag="loss", simple_value=loss)]), self._total)
@@ -57,48 +56,60 @@ def train(job):
     """Trains to num_train_steps from where the model directory stands.
 
     In a cluster this is what one of its tasks does: the chief writes and says
-    what a training alone does, a parameter server serves until it is ended.
+    what a training alone does, a parameter server serves.
     """
-    args, start = job.args, 0
+    args = job.args
+    start = 0
+    if job.start:
+        start = int(tf.train.load_variable(job.start, "global_step"))
+    if _is_done(job, start):
+        return
     tf.gfile.MakeDirs(job.model_dir)
-    newest = tf.train.latest_checkpoint(job.model_dir)
-    if newest:
-        start = int(tf.train.load_variable(newest, "global_step"))
-    if start >= args.num_train_steps:
-        util.log("%s is at step %d already; a larger --num_train_steps trains "
-                 "on" % (job.model_dir, start))
-        return
-    if job.chosen and job.chosen.exhausted(args.early_stopping_patience):
-        util.log("%s stopped early at step %d; a larger "
-                 "--early_stopping_patience trains on" % (job.model_dir, start))
-        return
     util.log("training %s from step %d to %d; validation items: %s" % (
         job.model_dir, start, args.num_train_steps, job.validation))
-    hooks = _chief_hooks(job, start) if job.cluster.is_chief else []
+    saver = saving.SavingHook(job.model_dir, args.save_checkpoints_steps)
+    stop = saving.StopHook()
+    hooks = [saving.FiniteHook(args.mixed_precision)]
+    if job.cluster.is_chief:
+        hooks += _chief_hooks(job, start) + [saver]
     # A resumed run goes on with another order than the one it began with.
     input_fn = model_fn.input_fn(job, "train_input_file", args.batch_size,
                                  args.random_seed + start)
-    with util.one_line_errors("run.py", (tf.train.NanLossDuringTrainingError,
-                                         evaluation.RankingError, ValueError)):
-        strategy = distribution.make(args.distribution_strategy)
-        distribution.check_batch(strategy, job.cluster, args.batch_size)
-        estimator = model_fn.make_estimator(job, strategy)
-        if job.cluster == distribution.ALONE:
-            estimator.train(input_fn, max_steps=args.num_train_steps,
-                            hooks=hooks)
-        else:  # which starts this task's server, and evaluates in none of them
-            with distribution.watched(job.cluster):
-                tf.estimator.train_and_evaluate(
-                    estimator, tf.estimator.TrainSpec(
-                        input_fn, args.num_train_steps, hooks),
-                    tf.estimator.EvalSpec(input_fn))
+    with _explained(job, saver), stop:
+        _run(job, input_fn, hooks + [stop])
+    if stop.signal:
+        util.exit_stopped("run.py", stop.signal, "the same command goes on. "
+                          + _kept(job))
+
+
+def _is_done(job, start):
+    """Whether nothing is left to train from this step; if so it is said."""
+    args = job.args
+    if start >= args.num_train_steps:
+        util.log("%s is at step %d already; a larger --num_train_steps trains "
+                 "on" % (job.model_dir, start))
+        return True
+    if job.chosen and job.chosen.exhausted(args.early_stopping_patience):
+        util.log("%s stopped early at step %d; a larger "
+                 "--early_stopping_patience trains on" % (job.model_dir, start))
+        return True
+    return False
 
 
 def _chief_hooks(job, start):
-    """What the chief writes and says: records, progress, validations."""
+    """Makes the model directory ready; what the chief says and validates."""
     args = job.args
-    beside = _write_records(job, start)
+    with faults.one_line_faults([], job.model_dir, lambda: "make room, then "
+                                "the same command goes on"):
+        beside = _write_records(job, start)
     _tell_memory(job.config, args.num_sampled)
+    left = checkpoints.remove_unfinished(job.model_dir)
+    if left:
+        util.log("removed what a killed run left: %s" % ", ".join(left))
+    if job.start:
+        checkpoints.point_at(job.start)
+    with tf.Graph().as_default():  # a writer begins with the graph around it
+        tf.summary.FileWriterCache.get(job.model_dir)
     hooks = [ProgressHook(args.num_train_steps, job.model_dir)]
     if job.chosen:
         hooks.append(ValidationHook(
@@ -106,6 +117,51 @@ def _chief_hooks(job, start):
             args.eval_every_steps or args.save_checkpoints_steps,
             args.num_train_steps, args.early_stopping_patience, beside))
     return hooks
+
+
+def _run(job, input_fn, hooks):
+    """Trains by the strategy of the flags, alone or as a task of a cluster."""
+    args, steps = job.args, job.args.num_train_steps
+    strategy = distribution.make(args.distribution_strategy)
+    distribution.check_batch(strategy, job.cluster, args.batch_size)
+    estimator = model_fn.make_estimator(job, strategy)
+    try:
+        if job.cluster == distribution.ALONE:
+            estimator.train(input_fn, max_steps=steps, hooks=hooks)
+        else:
+            # It starts this task's server; it would evaluate in a task of its
+            # own alone, which `ranking.follow` does here.
+            with distribution.watched(job.cluster):
+                tf.estimator.train_and_evaluate(
+                    estimator, tf.estimator.TrainSpec(input_fn, steps, hooks),
+                    tf.estimator.EvalSpec(input_fn))
+    finally:
+        if job.cluster.is_chief:
+            checkpoints.remove_unfinished(job.model_dir)
+
+
+@contextlib.contextmanager
+def _explained(job, saver):
+    """Ends the process with one line for what may end a training."""
+    paths = job.files["train_input_file"] + job.files.get(
+        "valid_input_file", [])
+    with util.one_line_errors("run.py", (saving.Diverged, ValueError,
+                                         evaluation.RankingError)), \
+            faults.one_line_faults(
+                paths, job.model_dir, lambda: "make room, then the same "
+                "command goes on. " + _kept(job), lambda: saver.size):
+        try:
+            yield
+        except saving.Diverged as error:
+            raise saving.Diverged(
+                "%s; try a lower --learning_rate, more --num_warmup_steps or "
+                "another --random_seed. %s" % (error, _kept(job)))
+
+
+def _kept(job):
+    """What of a training that ended is safe: str."""
+    newest = checkpoints.latest(job.model_dir)
+    return "%s is whole" % newest if newest else "no checkpoint was saved yet"
 
 
 def _write_records(job, start):

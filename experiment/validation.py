@@ -8,7 +8,7 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-from experiment import model_fn  # noqa: E402
+from experiment import model_fn, saving  # noqa: E402
 
 EVENTS = "eval_valid"         # folder of the curves, in the model directory
 
@@ -102,7 +102,7 @@ class ValidationHook(tf.train.SessionRunHook):
         done = [earlier for earlier, _ in self._chosen.evaluations]
         if step in done or (step % self._every and step != self._last):
             return
-        checkpoint = self._save(session, step)
+        checkpoint = saving.save(session, self._model_dir, step)
         metrics = self._evaluate(checkpoint)
         value = metrics[self._chosen.metric]
         before = self._chosen.best()
@@ -116,12 +116,3 @@ class ValidationHook(tf.train.SessionRunHook):
             "the best so far" if self._chosen.since_best() == 0 else
             "best %.4f at step %d, %d validation(s) ago" % (
                 before[1], before[0], self._chosen.since_best())))
-
-    def _save(self, session, step):
-        """The checkpoint of this step, saved unless it was just now: str."""
-        saver = tf.get_collection(tf.GraphKeys.SAVERS)[0]
-        name = os.path.join(self._model_dir, "model.ckpt")
-        if not (saver.last_checkpoints
-                and saver.last_checkpoints[-1].endswith("ckpt-%d" % step)):
-            saver.save(session, name, global_step=step)
-        return "%s-%d" % (name, step)

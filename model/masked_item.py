@@ -52,10 +52,25 @@ def _weighted_mean(losses, weights):
     return tf.reduce_sum(weights * losses) / _total(weights)
 
 
+def item_scores(config, hidden, embedding_table):
+    """Scores of every id at each position (Sun et al., eq. 7).
+
+    Args:
+        config: BertConfig.
+        hidden: float32 [K, H], encoder outputs.
+        embedding_table: float32 [V, H], tied.
+
+    Returns:
+        float32 [K, V].
+    """
+    hidden, bias = _transform(config, hidden)
+    return tf.nn.bias_add(
+        tf.matmul(hidden, embedding_table, transpose_b=True), bias)
+
+
 def masked_item_loss(config, rows, embedding_table, label_ids, label_weights):
     """Mean cross-entropy over the real masked positions.
 
-    The scores are those of Sun et al., eq. 7, against the tied embeddings.
     Padded positions (weight 0) are dropped before the softmax over the
     vocabulary, which is the dearest part of the loss.
 
@@ -72,9 +87,7 @@ def masked_item_loss(config, rows, embedding_table, label_ids, label_weights):
          logits, float32 [K, V]; labels, int32 [K]; weights, float32 [K]).
     """
     hidden, labels, weights = _real_positions(rows, label_ids, label_weights)
-    hidden, bias = _transform(config, hidden)
-    logits = tf.nn.bias_add(
-        tf.matmul(hidden, embedding_table, transpose_b=True), bias)
+    logits = item_scores(config, hidden, embedding_table)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=labels, logits=logits)
     return _weighted_mean(losses, weights), losses, logits, labels, weights

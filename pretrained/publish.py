@@ -5,8 +5,8 @@
 
 The new folder holds the evaluated checkpoint without the optimiser's slots,
 the records and results of run.py, each user's ranks (packed), and the loss
-and validation curves. `run.py --do_eval --init_checkpoint=<folder>` gives the
-same results again.
+and validation curves over steps and seconds.
+`run.py --do_eval --init_checkpoint=<folder>` gives the same results again.
 """
 
 import argparse
@@ -25,10 +25,9 @@ util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
 from experiment import checkpoints, ranking, record, selection  # noqa: E402
-from reporting import runs  # noqa: E402
+from reporting import events  # noqa: E402
 
 SLOTS = ("/adam_m", "/adam_v")
-CURVES_FILE = "curves.tsv"
 COPIED = (checkpoints.CONFIG_FILE, record.FILE, record.EVALUATION_FILE,
           ranking.RESULTS_FILE)
 
@@ -64,17 +63,6 @@ def write_slim(checkpoint, folder):
             write_meta_graph=False)
 
 
-def curve_points(model_dir):
-    """Yields (curve, step, value): the training's, then the validations'."""
-    for folder, scalars in runs.read_curves(model_dir).items():
-        for tag, (steps, values) in sorted(scalars.items()):
-            if folder == "eval_valid" or (
-                    folder == "" and tag in ("loss", "learning_rate")):
-                name = os.path.join(folder, tag)
-                for step, value in zip(steps, values):
-                    yield name, step, value
-
-
 def publish(model_dir, target):
     """Fills a new folder `target`, whole or not at all.
 
@@ -97,10 +85,8 @@ def publish(model_dir, target):
                 os.path.join(folder, ranking.USERS_FILE + ".gz"), "wb",
                 mtime=0) as packed:
             shutil.copyfileobj(source, packed)
-        with open(os.path.join(folder, CURVES_FILE), "w") as stream:
-            stream.write("curve\tstep\tvalue\n")
-            for point in curve_points(model_dir):
-                stream.write("%s\t%d\t%.6g\n" % point)
+        events.write_table(os.path.join(folder, events.TABLE_FILE),
+                           events.read_curves(model_dir))
         os.chmod(folder, 0o755)
         os.rename(folder, target)
     except BaseException:

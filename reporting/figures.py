@@ -163,7 +163,7 @@ def _training_figures(runs):
     for tag, ylabel, straight in TRAINING_CURVES:
         what = tag.replace("_", " ")
         lines, points = _split([
-            plots.Line(run.name, run.number, False, *run.curves[""][tag])
+            plots.Line(run.name, run.number, False, *run.curves[""][tag][:2])
             for run in runs if tag in run.curves.get("", ())])
         single += [(label, what) for label in points]
         if lines:
@@ -234,5 +234,5 @@ def _ranking_lines(runs, protocol, metric):
                 kind = folder[len("eval"):].strip("_-") or "test"
                 lines.append(plots.Line(
                     "%s, %s" % (run.name, kind), run.number, kind != "test",
-                    *scalars[tag]))
+                    *scalars[tag][:2]))
     return lines

@@ -48,6 +48,13 @@ def interval_cell(estimate):
     return "%.4f\n[%.4f, %.4f]" % tuple(estimate)
 
 
+def p_cell(p, without):
+    """Text of a p-value; `without` where it is None."""
+    if p is None:
+        return without
+    return "%.4f" % p if p >= 1e-4 else "%.0e" % p
+
+
 # --- Markdown ---------------------------------------------------------------
 
 def to_markdown(sections):

@@ -132,6 +132,34 @@ def points(panels, groups, notes, xlabel, ylabel):
     return _finish(figure, axes, handlelength=1)
 
 
+def dots(panels, groups, ylabel):
+    """A dot for every value of a group, and a line at their mean.
+
+    Args:
+        panels: list of (title, list of float arrays, one a group).
+        groups: list of str, the tick labels.
+        ylabel: str.
+
+    Returns:
+        bytes, a PNG.
+    """
+    figure, axes = _grid(len(panels))
+    for axis, (title, values) in zip(axes, panels):
+        for i, found in enumerate(values):
+            axis.plot(i + 0.06 * (np.arange(len(found))
+                                  - (len(found) - 1) / 2.0), found, "o",
+                      color=_COLOURS[i % len(_COLOURS)], markersize=5,
+                      label=groups[i])
+            axis.hlines(np.mean(found), i - 0.3, i + 0.3, linewidth=1.3,
+                        color=_COLOURS[i % len(_COLOURS)])
+        axis.set_title(title)
+        axis.set_ylabel(ylabel)
+        axis.set_xticks(range(len(groups)))
+        axis.set_xticklabels(groups)
+        axis.set_xlim(-0.5, len(groups) - 0.5)
+    return _finish(figure, axes, handlelength=1)
+
+
 # --- shared -----------------------------------------------------------------
 
 def _grid(count, height=2.9):

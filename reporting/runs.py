@@ -1,18 +1,18 @@
 """Reads what run.py wrote into a model directory."""
 
 import collections
-import glob
 import io
 import json
+import math
 import os
 import re
 
 import numpy as np
 
 import evaluation
-import util
 from data.sequences import MAX_ID
 from experiment import record
+from reporting.events import read_curves
 
 # How gen_data_fin.py names its files: <dataset><signature><ending>, where the
 # signature is made of its hyper-parameters unless it is given.
@@ -28,9 +28,8 @@ _TOLERANCE = 1e-9  # between the two files' metrics: both are float64
 
 # `number` counts the runs of a report, from 0.
 # `users` is None for a run without eval_users.tsv, `record` for one without
-# run_config.json, `evaluation` for one without eval_config.json; `curves` maps
-# the folder of the event files ("" is the training's) to
-# tag -> (steps, values).
+# run_config.json, `evaluation` for one without eval_config.json; `curves` is
+# what `events.read_curves` returns.
 Run = collections.namedtuple("Run", "number name folder config results "
                                     "users record evaluation curves")
 # int64 arrays [users], by user; ranks: column ("paper", "most_popular/paper")
@@ -72,7 +71,7 @@ def read_results(path):
     """eval_results.txt: a JSON config, then `key = value` lines.
 
     Returns:
-        dict, the config, and dict, key -> float, or str where it is none.
+        dict, the config, and dict, key -> float, but for the str "validation".
 
     Raises:
         ValueError: what is damaged, as path:line.
@@ -80,7 +79,9 @@ def read_results(path):
     text = _read_text(path)
     try:
         config, end = json.JSONDecoder().raw_decode(text)
-    except ValueError as error:
+        if not isinstance(config, dict):
+            raise ValueError("%s is none" % util.quote(config))
+    except (ValueError, RecursionError) as error:
         raise ValueError("%s: no model config at its start (%s); %s again"
                          % (path, error, _HOW))
     first = text.count("\n", 0, end) + 1
@@ -92,10 +93,7 @@ def read_results(path):
         if not equals:
             raise ValueError("%s:%d: %r is not 'key = value'; %s again"
                              % (path, number, line, _HOW))
-        try:
-            results[key] = float(value)
-        except ValueError:
-            results[key] = value
+        results[key] = _parse_value(key, value, "%s:%d" % (path, number))
     if not evaluated_protocols(results):
         raise ValueError("%s holds no ranking metrics such as %s/%s; %s again"
                          % (path, evaluation.PROTOCOLS[0],
@@ -103,9 +101,25 @@ def read_results(path):
     return config, results
 
 
+def _parse_value(key, text, place):
+    """A value of eval_results.txt: float, but for whether validation items
+    were held out."""
+    if key == "validation":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or "/" in key and not 0.0 <= value <= 1.0:
+        raise ValueError("%s: %s is %s, which is no %s; %s again" % (
+            place, key, util.quote(text),
+            "metric" if "/" in key else "number", _HOW))
+    return value
+
+
 def _read_text(path):
     """A file's text; what is no UTF-8 is left to the checks of its lines."""
-    with io.open(path, encoding="utf-8", errors="replace") as stream:
+    with io.open(path, encoding="utf-8-sig", errors="replace") as stream:
         return stream.read()
 
 
@@ -206,7 +220,33 @@ def check_same_users(reference, other):
             % (differing, len(ours.user), reference.name, other.name))
 
 
+def user_metrics(run, protocols, metrics):
+    """float array [users, columns], each user's metrics; the columns are the
+    metrics of the first protocol, then of the next."""
+    return np.stack([
+        evaluation.metric_values(run.users.ranks[protocol])[metric]
+        for protocol in protocols for metric in metrics], axis=1)
+
+
 # --- what the runs are about ------------------------------------------------
+
+def of_training(recorded):
+    """A training's record without what only evaluations and predictions
+    read."""
+    others = record.EVALUATION_FLAGS + record.PREDICTION_FLAGS
+    return dict(recorded, **{
+        part: {flag: value for flag, value in recorded[part].items()
+               if flag not in others}
+        for part in ("flags", "data_files")})
+
+
+def of_evaluation(recorded):
+    """An evaluation's record without what only trainings read."""
+    read = record.EVALUATION_FLAGS + record.SHARED_FLAGS
+    return dict(recorded, **{
+        part: {flag: value for flag, value in recorded.get(part, {}).items()
+               if flag in read} for part in ("flags", "data_files")})
+
 
 def dataset_names(run):
     """The datasets that a run's data files are named after.
@@ -220,50 +260,3 @@ def dataset_names(run):
              for name in names]
     return sorted({_SIGNATURE.sub("", _ENDING.sub("", name))
                    for name in files})
-
-
-# --- event files ------------------------------------------------------------
-
-def read_curves(folder):
-    """The scalars of a model directory's event files.
-
-    Args:
-        folder: str, the model directory.
-
-    Returns:
-        OrderedDict, "" for the folder itself and the name of every eval*
-        folder in it -> dict, tag -> (int array of steps, float array).
-    """
-    curves = collections.OrderedDict()
-    for path in [folder] + sorted(glob.glob(os.path.join(glob.escape(folder),
-                                                   "eval*", ""))):
-        scalars = {}
-        # By name is by time; where two have the same step the later one counts.
-        for name in sorted(glob.glob(os.path.join(glob.escape(path),
-                                                  "events.out.*"))):
-            _add_scalars(name, scalars)
-        if scalars:
-            curves["" if path == folder
-                   else os.path.basename(os.path.dirname(path))] = {
-                tag: _ordered(values) for tag, values in scalars.items()}
-    return curves
-
-
-def _add_scalars(path, scalars):
-    """Adds an event file's scalars to dict, tag -> {step: value}."""
-    util.quiet_tensorflow()
-    import tensorflow.compat.v1 as tf  # seconds; only event files need it
-    try:
-        for event in tf.train.summary_iterator(path):
-            for value in event.summary.value:
-                if value.HasField("simple_value"):
-                    scalars.setdefault(value.tag, {})[event.step] = \
-                        value.simple_value
-    except tf.errors.DataLossError:
-        util.log("%s ends in a damaged record; what comes before it is used"
-                 % path)
-
-
-def _ordered(values):
-    steps = sorted(values)
-    return np.array(steps), np.array([values[step] for step in steps])

@@ -11,10 +11,12 @@ from experiment import record
 from reporting import stats
 from reporting.figures import (
     FACTORS, bars_figure, breakdown_section, curves_section)
-from reporting.page import NOTHING, Section, Table, interval_cell
+from reporting.groups import (
+    group_comparison, group_figures, group_section, grouped, seed_groups)
+from reporting.page import NOTHING, Section, Table, interval_cell, p_cell
 from reporting.runs import (
     RESULTS_FILE, USERS_FILE, check_same_users, dataset_names,
-    evaluated_protocols)
+    evaluated_protocols, of_evaluation, of_training, user_metrics)
 
 CANDIDATES = {
     "seed": "100 items by popularity, outside the model's input window",
@@ -188,10 +190,8 @@ def comparison_section(reference, other, protocols, metrics, seed):
                  and protocol in other.users.ranks]
     if not protocols:
         return Section(title, ["No protocol was evaluated in both runs."])
-    values = [np.stack([
-        evaluation.metric_values(run.users.ranks[protocol])[metric]
-        for protocol in protocols for metric in metrics], axis=1)
-        for run in (reference, other)]
+    values = [user_metrics(run, protocols, metrics)
+              for run in (reference, other)]
     rows = []
     results = stats.compare(values[0], values[1], seed)
     for i, found in enumerate(results):
@@ -201,7 +201,7 @@ def comparison_section(reference, other, protocols, metrics, seed):
             METRIC_LABELS[metrics[i % len(metrics)]],
             "%.4f" % values[0][:, i].mean(), "%.4f" % values[1][:, i].mean(),
             "%+.4f\n[%+.4f, %+.4f]" % (found.difference, found.low, found.high),
-            "%.4f" % found.bootstrap_p, _p_cell(found.wilcoxon_p),
+            "%.4f" % found.bootstrap_p, p_cell(found.wilcoxon_p, "no user differs"),
             _cell(found.effect, "%+.3f"),
             "%d / %d / %d" % (found.better, equal, found.worse)])
     blocks = [Table(["protocol", "metric", reference.name, other.name,
@@ -209,12 +209,6 @@ def comparison_section(reference, other, protocols, metrics, seed):
                      "users better / equal / worse"], rows, 2)]
     blocks += _comparison_notes(reference, other, protocols, len(rows))
     return Section(title, blocks)
-
-
-def _p_cell(p):
-    if p is None:
-        return "no user differs"
-    return "%.4f" % p if p >= 1e-4 else "%.0e" % p
 
 
 def _comparison_notes(reference, other, protocols, tests):
@@ -242,6 +236,17 @@ def _comparison_notes(reference, other, protocols, tests):
     return notes
 
 
+def _comparisons(runs, groups, protocols, args):
+    """Every further run against the first and every further group of seeds
+    against the first; runs of groups stand for their groups alone."""
+    alone = [other for other in runs[1:]
+             if not grouped(groups, runs[0], other)]
+    return [comparison_section(runs[0], other, protocols, args.metrics,
+                               args.random_seed) for other in alone] + [
+        group_comparison(groups[0], other, protocols, args.metrics)
+        for other in groups[1:]]
+
+
 # --- sections: configuration ------------------------------------------------
 
 def configuration_sections(runs):
@@ -249,28 +254,12 @@ def configuration_sections(runs):
     return [
         _configuration_section(
             "training", record.FILE, "--do_train", runs,
-            [run.record and _of_training(run.record) for run in runs],
+            [run.record and of_training(run.record) for run in runs],
             [{"model_config": run.config} for run in runs]),
         _configuration_section(
             "evaluation", record.EVALUATION_FILE, "--do_eval", runs,
-            [run.evaluation and _of_evaluation(run.evaluation)
+            [run.evaluation and of_evaluation(run.evaluation)
              for run in runs], [{} for _ in runs])]
-
-
-def _of_training(recorded):
-    """A training's record without what only evaluations read."""
-    return dict(recorded, **{
-        part: {flag: value for flag, value in recorded[part].items()
-               if flag not in record.EVALUATION_FLAGS}
-        for part in ("flags", "data_files")})
-
-
-def _of_evaluation(recorded):
-    """An evaluation's record without what only trainings read."""
-    read = record.EVALUATION_FLAGS + record.SHARED_FLAGS
-    return dict(recorded, **{
-        part: {flag: value for flag, value in recorded.get(part, {}).items()
-               if flag in read} for part in ("flags", "data_files")})
 
 
 def _configuration_section(what, file, flag, runs, records, otherwise):
@@ -338,13 +327,16 @@ def make_sections(runs, protocols, args):
                for protocol in protocols]
     results[0].blocks[:0] = reading_notes(runs, protocols) + (
         published_notes(runs) if args.reference else [])
-    comparisons = []
-    if args.compare:
-        comparisons = [comparison_section(ranked[0], other, protocols,
-                                          args.metrics, args.random_seed)
-                       for other in ranked[1:]]
+    groups = seed_groups(runs)
     further = [Section("Metrics", [bars_figure(runs, protocols, args.metrics)]),
                curves_section(runs, protocols, args.metrics)]
+    if groups:
+        results.append(group_section(runs, groups, protocols, args.metrics))
+        further.insert(1, Section("Metrics by training seed", group_figures(
+            groups, protocols, args.metrics)))
+    comparisons = []
+    if args.compare:
+        comparisons = _comparisons(ranked, seed_groups(ranked), protocols, args)
     broken_down = [protocol for protocol in protocols
                    if any(protocol in run.users.ranks for run in ranked)]
     if broken_down:

@@ -1,4 +1,5 @@
-"""Statistics of per-user metrics: intervals, paired tests, quantile bins.
+"""Statistics of per-user metrics: intervals, paired tests, tests of groups of
+trainings, quantile bins.
 
 Arrays in, numbers out; no files.
 """
@@ -17,6 +18,10 @@ _CHUNK = 2 ** 21  # indices drawn at once
 Comparison = collections.namedtuple(
     "Comparison", "difference low high bootstrap_p wilcoxon_p effect better "
                   "worse")
+# One metric of two groups of trainings; `p` is None where nothing varies,
+# `welch_p` where no seed does.
+GroupComparison = collections.namedtuple(
+    "GroupComparison", "difference low high p welch_p")
 
 
 # --- the bootstrap ----------------------------------------------------------
@@ -116,6 +121,90 @@ def cohens_d(differences):
         return 0.0
     deviation = differences.std(ddof=1) if len(differences) > 1 else 0.0
     return float(differences.mean() / deviation) if deviation else None
+
+
+# --- two groups of trainings over the same users ------------------------------
+
+def compare_groups(reference, other):
+    """Tests of two groups of trainings, users and training seeds both samples.
+
+    Args:
+        reference, other: float arrays [users, seeds, columns], of two users
+            and two seeds at least; row u of both is the same user, and the
+            groups may have unlike numbers of seeds.
+
+    Returns:
+        list of GroupComparison, one a column, of other - reference.
+    """
+    found = []
+    for i in range(reference.shape[2]):
+        ours, theirs = reference[:, :, i], other[:, :, i]
+        difference = theirs.mean() - ours.mean()
+        error, freedom = two_way_error(ours, theirs)
+        margin = error * stats.t.ppf(0.975, freedom) if error else 0.0
+        found.append(GroupComparison(
+            difference, difference - margin, difference + margin,
+            2 * stats.t.sf(abs(difference) / error, freedom) if error
+            else None, welch_p(ours.mean(axis=0), theirs.mean(axis=0))))
+    return found
+
+
+def two_way_error(reference, other):
+    """Standard error of the difference of two groups' means.
+
+    Every training ranks the same users. The variance is that between users
+    plus that between seeds less that of users and seeds together, which both
+    hold (Cameron, Gelbach & Miller, Robust Inference with Multiway Clustering,
+    Journal of Business & Economic Statistics 29, 2011), and at least each of
+    the first two. The degrees of freedom are those of Satterthwaite, An
+    Approximate Distribution of Estimates of Variance Components, Biometrics
+    Bulletin 2, 1946.
+
+    With three seeds a bootstrap of users and seeds (Owen, The Pigeonhole
+    Bootstrap, Annals of Applied Statistics 1, 2007) is too sure: it knows the
+    deviation of three numbers no better than they do, and has no t to say so.
+
+    Args:
+        reference, other: float arrays [users, seeds].
+
+    Returns:
+        float, the error, and float, the degrees of freedom; (0, None) where
+        nothing varies.
+    """
+    groups = reference, other
+    users = len(reference)
+    of_users = (other.mean(axis=1) - reference.mean(axis=1)).var(
+        ddof=1) / users
+    of_seeds = [group.mean(axis=0).var(ddof=1) / group.shape[1]
+                for group in groups]
+    of_both = sum(_interaction(group) / group.size for group in groups)
+    variance = max(of_users + sum(of_seeds) - of_both, of_users, sum(of_seeds))
+    if not variance:
+        return 0.0, None
+    freedom = variance ** 2 / (of_users ** 2 / (users - 1) + sum(
+        part ** 2 / (group.shape[1] - 1)
+        for part, group in zip(of_seeds, groups)))
+    return np.sqrt(variance), freedom
+
+
+def _interaction(values):
+    """The variance of [users, seeds] that neither rows nor columns explain."""
+    rest = (values - values.mean(axis=1, keepdims=True) - values.mean(axis=0)
+            + values.mean())
+    return (rest ** 2).sum() / ((values.shape[0] - 1) * (values.shape[1] - 1))
+
+
+def welch_p(reference, other):
+    """Two-sided p of Welch's t-test (Biometrika 34, 1947), one value a seed;
+    None where none of the two groups varies."""
+    if not np.ptp(reference) and not np.ptp(other):
+        return None
+    parts = [group.var(ddof=1) / len(group) for group in (reference, other)]
+    freedom = sum(parts) ** 2 / sum(
+        part ** 2 / (len(group) - 1)
+        for part, group in zip(parts, (reference, other)))
+    t = abs(other.mean() - reference.mean()) / np.sqrt(sum(parts))
+    return float(2 * stats.t.sf(t, freedom))
 
 
 # --- bins -------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import collections
 import glob
+import io
 import json
 import os
 import random
@@ -136,6 +137,34 @@ def trained(dataset, tmp_path_factory):
         dataset, folder, do_train=True, do_eval=True))
     assert status == 0, errors
     return folder, output, errors
+
+
+@pytest.fixture(scope="session")
+def named(dataset, trained, tmp_path_factory):
+    """A copy of the trained model directory whose recorded data have an id
+    map: item 3 is "B 3" with the title "Th\u00e9 3", user 7 is "u7"."""
+    folder = tmp_path_factory.mktemp("named")
+    shutil.copytree(str(trained[0] / "run"), str(folder / "run"))
+    for ending in (".vocab", ".his"):
+        shutil.copy(dataset.prefix + ending, str(folder))
+    for kind, head, line, count in (
+            ("items", u"item\toriginal_id\ttitle\n",
+             u"%d\tB %d\tTh\u00e9 %d\n", ITEMS),
+            ("users", u"user\toriginal_id\n", u"%d\tu%d\n", USERS)):
+        with io.open(str(folder / ("tiny.%s.tsv" % kind)), "w",
+                     encoding="utf-8") as stream:
+            stream.write(head)
+            for number in range(1, count + 1):
+                stream.write(line % ((number,) * line.count("%d")))
+    path = str(folder / "run" / "run_config.json")
+    with open(path) as stream:
+        record = json.load(stream)
+    record["flags"].update(
+        vocab_filename=str(folder / "tiny-x.vocab"),
+        user_history_filename=str(folder / "tiny-x.his"))
+    with open(path, "w") as stream:
+        json.dump(record, stream)
+    return folder / "run"
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import bench
+from benchmarks import serve
 from benchmarks import synthetic
 from conftest import ROOT
 from data.sequences import read_sequences
@@ -70,3 +71,15 @@ def test_figures_are_repeated_in_turn_and_divided_pair_by_pair(tmp_path):
     assert "| slow | 9 s | 6 to 20 | 100 MB |" in text
     assert "| slow / fast | 3.00 |" in text
     assert made.figures["fast"].record()["seconds"] == [3.0, 3.0, 4.0]
+
+
+def test_requests_to_a_saved_model_are_filled_up_to_their_longest():
+    made = serve.batches([["a"], ["b", "c"], []], 2)
+    assert [next(made).tolist() for _ in range(3)] == [
+        [["a", ""], ["b", "c"]], [[""], ["a"]], [["b", "c"], ["", ""]]]
+
+
+def test_latencies_of_requests_in_a_row_of_the_table():
+    seconds = [0.002] * 50 + [0.004] * 50     # 0.3 s for 100 requests
+    assert serve.table_row(64, seconds) == (
+        "| 64 | 333.3 | 2.133e+04 | 3 ms | 4 ms |")

@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-from concurrent.futures.process import BrokenProcessPool
+import time
 
 import numpy as np
 import pytest
@@ -572,8 +572,81 @@ def test_a_killed_worker_ends_the_run_instead_of_hanging_it(
         os.kill(os.getpid(), signal.SIGKILL)
 
     fail_late(monkeypatch, die)
-    with pytest.raises(BrokenProcessPool):
+    with pytest.raises(ValueError, match="a worker process was killed.* lower "
+                                         "--pool_size than 2"):
         generate(tmp_path, 2)
+    assert os.listdir(str(tmp_path)) == ["toy.txt"]
+
+
+def start_long_run(folder):
+    """A run that takes minutes, and the numbers of its workers."""
+    write_toy(folder / "toy.txt")
+    process = subprocess.Popen(
+        [sys.executable, "gen_data_fin.py", "--dataset_name=toy",
+         "--data_dir=%s/" % folder, "--signature=-x", "--max_seq_length=7",
+         "--dupe_factor=100000", "--pool_size=3"], cwd=ROOT,
+        stderr=subprocess.PIPE, universal_newlines=True,
+        # What a shell starts in the background ignores Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    children = "/proc/%d/task/%d/children" % (process.pid, process.pid)
+    if not os.path.exists("/proc/self/task"):
+        process.kill()
+        pytest.skip("no /proc to see processes in")
+    while len(list(folder.glob("*.train.tfrecord.tmp-*"))) < 1 or len(
+            open(children).read().split()) < 3:
+        assert process.poll() is None
+        time.sleep(0.05)
+    return process, open(children).read().split()
+
+
+def wait_until_gone(numbers):
+    """Waits until processes have ended, whoever collects them."""
+    for number in numbers:
+        while True:
+            try:
+                with open("/proc/%s/stat" % number) as stream:
+                    if stream.read().rpartition(")")[2].split()[0] == "Z":
+                        break
+            except (IOError, OSError):
+                break
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM,
+                                    signal.SIGINT])
+def test_workers_end_with_a_parent_that_is_killed(tmp_path, time_limit, number):
+    process, workers = start_long_run(tmp_path)
+    process.send_signal(number)
+    errors = process.communicate()[1]
+    wait_until_gone(workers)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    if number == signal.SIGKILL:       # it had no chance: the next run removes
+        assert process.returncode == -number and len(left) == 5
+        assert "Traceback" not in errors
+        status, _, errors = run_command(
+            "--dataset_name=toy", "--data_dir=%s/" % tmp_path,
+            "--signature=-y", "--max_seq_length=7", "--dupe_factor=1")
+        assert status == 0, errors
+        assert errors.count("removed what a killed run left: ") == 1
+        assert not list(tmp_path.glob("*.tmp-*"))
+    else:
+        assert process.returncode == 128 + number
+        assert left == ["toy.txt"]
+        assert errors.splitlines()[-1] == (
+            "gen_data_fin.py: stopped by %s; nothing was written or changed"
+            % ("Ctrl-C" if number == signal.SIGINT else "SIGTERM"))
+        assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_users_who_are_all_too_short_are_refused(tmp_path, held_out):
+    (tmp_path / "toy.txt").write_text("".join(
+        "%d %d\n" % (user, item) for user in (1, 2, 3) for item in (4, 5)))
+    with pytest.raises(ValueError, match="toy.txt: none of its 3 users has the "
+                                         "3 interactions"):
+        gen_data_fin.generate(
+            str(tmp_path / "toy.txt"), str(tmp_path / "x"), options(), 1,
+            holdout_validation=held_out)
     assert os.listdir(str(tmp_path)) == ["toy.txt"]
 
 
@@ -676,14 +749,6 @@ def test_shards_that_cannot_be_end_the_command_with_one_line(
     message = run_main(monkeypatch, tmp_path, shard_index=3)
     assert message.startswith("gen_data_fin.py: error: --shard_index=3 ")
     assert "\n" not in message
-
-
-def test_a_killed_worker_ends_the_command_with_one_line(
-        tmp_path, monkeypatch):
-    def killed(*arguments):
-        raise BrokenProcessPool("a worker ended")
-    monkeypatch.setattr(gen_data_fin, "generate", killed)
-    assert "a worker ended" in run_main(monkeypatch, tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -212,7 +212,7 @@ def test_gradients_are_clipped_together_to_a_global_norm_of_5(scale):
     with tf.Graph().as_default(), tf.Session() as session:
         loss = sum(tf.reduce_sum(variable(name, np.ones_like(g)) * g)
                    for name, g in zip("ab", gradients))
-        train, _ = optimization.create_train_op(loss, 0.1, 10, 0)
+        train, _, _ = optimization.create_train_op(loss, 0.1, 10, 0)
         session.run(tf.global_variables_initializer())
         session.run(train)
         factor = {10.0: 5.0 / 130.0, 1.0: 5.0 / 13.0, 0.1: 1.0}[scale]
@@ -233,7 +233,7 @@ def test_a_table_that_is_read_by_row_and_as_a_matrix_is_clipped_as_a_whole(
         loss = 3.0 * tf.reduce_sum(tf.gather(table, [1, 1, 1, 1]))
         loss += tf.reduce_sum(tf.matmul(tf.ones([1, 1]), table,
                                         transpose_b=True))
-        train, _ = optimization.create_train_op(loss, 0.1, 10, 0)
+        train, _, _ = optimization.create_train_op(loss, 0.1, 10, 0)
         session.run(tf.global_variables_initializer())
         session.run(train)
         gradient = np.array([[1.0], [13.0], [1.0]])
@@ -247,7 +247,7 @@ def test_the_norm_of_a_sparse_gradient_counts_the_sum_of_repeated_rows(
     # Row 1 gets 3 + 3 + 3 + 3 = 12; unsummed, the norm would be 6.
     with tf.Graph().as_default(), tf.Session() as session:
         table = variable("table", np.zeros([3, 1]), use_resource)
-        train, _ = optimization.create_train_op(
+        train, _, _ = optimization.create_train_op(
             3.0 * tf.reduce_sum(tf.gather(table, [1, 1, 1, 1])), 0.1, 10, 0)
         session.run(tf.global_variables_initializer())
         session.run(train)
@@ -265,7 +265,7 @@ def test_train_op_counts_steps_and_follows_the_schedule_to_its_end():
                for name, value in starts.items()}
         loss = sum(tf.reduce_sum(variable(name, value) * fed[name])
                    for name, value in starts.items())
-        train, rate = optimization.create_train_op(
+        train, rate, _ = optimization.create_train_op(
             loss, init_lr=0.8, num_train_steps=5, num_warmup_steps=2)
         session.run(tf.global_variables_initializer())
         step = tf.train.get_global_step()
@@ -286,7 +286,7 @@ def test_train_op_counts_steps_and_follows_the_schedule_to_its_end():
 def test_train_op_uses_the_global_step_that_is_there():
     with tf.Graph().as_default(), tf.Session() as session:
         step = tf.train.create_global_step()
-        train, rate = optimization.create_train_op(
+        train, rate, _ = optimization.create_train_op(
             tf.reduce_sum(variable("w", [1.0])), 0.8, 10, 0)
         session.run(tf.global_variables_initializer())
         session.run(step.assign(5))
@@ -299,7 +299,7 @@ def test_train_op_uses_the_global_step_that_is_there():
 def test_train_op_leaves_variables_without_a_gradient_alone():
     with tf.Graph().as_default(), tf.Session() as session:
         unused = variable("unused", [2.0])
-        train, _ = optimization.create_train_op(
+        train, _, _ = optimization.create_train_op(
             tf.reduce_sum(variable("w", [1.0])), 0.8, 10, 0)
         session.run(tf.global_variables_initializer())
         session.run(train)
@@ -431,7 +431,7 @@ def test_estimator_trains_with_the_train_op_under_a_strategy(
     def model_fn(features, labels, mode):
         del labels
         loss = scale * tf.reduce_sum(variable("w", [1.0, 2.0]) * features["x"])
-        train, _ = optimization.create_train_op(loss, 0.8, 4, 2)
+        train, _, _ = optimization.create_train_op(loss, 0.8, 4, 2)
         return tf.estimator.EstimatorSpec(mode, loss=loss, train_op=train)
 
     estimator = tf.estimator.Estimator(

@@ -45,10 +45,11 @@ def test_variables_stay_to_the_last_bit_and_slots_go(published, trained):
 
 def test_the_curves_are_those_of_the_events(published, trained):
     lines = (published / "curves.tsv").read_text().splitlines()
-    assert lines[0] == "curve\tstep\tvalue"
+    assert lines[0] == "curve\tstep\tvalue\tseconds"
     curves = {}
     for line in lines[1:]:
-        name, step, value = line.split("\t")
+        name, step, value, seconds = line.split("\t")
+        assert float(seconds) > 0.0
         curves.setdefault(name, {})[int(step)] = float(value)
     assert set(curves) == {"loss", "learning_rate"}
     assert max(curves["loss"]) == 5

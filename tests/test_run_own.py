@@ -120,7 +120,9 @@ def test_it_prints_sizes_with_reasons_and_what_to_do_next(project):
     assert lines[0] == "max_seq_length=20 max_predictions_per_seq=8  # short"
     assert lines.count("tables") == 1      # run.py's, not those of the report
     python = project.folder / "venvs" / "3.11" / "bin"
-    assert lines[-3:] == [
+    assert lines[-4:] == [
+        "recommend:       %s/python run.py --do_predict --checkpointDir="
+        "./checkpoints/ratings%s-64" % (python, DEFAULTS),
         "the report:      report/ratings%s-64/report.html" % DEFAULTS,
         "the curves:      %s/tensorboard --logdir ./checkpoints" % python,
         "evaluate again:  %s/python run.py --do_eval --checkpointDir="

@@ -122,7 +122,7 @@ def commands_of(machine, words="", **environment):
         **dict(SIZES, **environment))
     assert status == 0, errors
     start = said.index("run.py")
-    end = said.index("the", start)  # what to do next
+    end = said.index("recommend:", start)  # what to do next
     return said[:start - 1], said[start - 1:end]
 
 
@@ -142,6 +142,8 @@ def test_at_the_end_it_says_how_to_go_on(machine):
     assert status == 0, errors
     said = " ".join(said)
     assert said.startswith(
+        "recommend: venv/python run.py --do_predict --checkpointDir="
+        "./checkpoints/sample-mp1.0-sw0.5-mlp0.2-df10-mpps10-msl50-64 "
         "the curves: venv/tensorboard --logdir ./checkpoints a report: ")
     assert said.endswith("venv/python report.py ./checkpoints/sample"
                          "-mp1.0-sw0.5-mlp0.2-df10-mpps10-msl50-64")

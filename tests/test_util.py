@@ -68,6 +68,35 @@ def test_the_temporary_name_is_in_the_folder_of_the_final_one(tmp_path):
         write(temporary, b"")
 
 
+def temporary_of_a_killed_process(path):
+    """Lets a process end without a chance to clean up; the file it leaves."""
+    process = subprocess.Popen([sys.executable, "-c", (
+        "import os, sys; sys.path.insert(0, %r); import util\n"
+        "with util.AtomicFiles() as files:\n"
+        "    open(files.path(%r), 'w').close()\n"
+        "    os.kill(os.getpid(), 9)\n") % (ROOT, str(path))])
+    assert process.wait() == -9
+    left, = path.parent.glob(path.name + ".tmp-*")
+    return left
+
+
+def test_what_a_killed_process_left_is_removed_and_named(tmp_path, capsys):
+    left = temporary_of_a_killed_process(tmp_path / "one")
+    mine = str(left).rsplit("-", 1)[0]
+    others = [tmp_path / "one.tmp-17", tmp_path / "one.tmp-elsewhere-99999999",
+              tmp_path / os.path.basename("%s-%d" % (mine, os.getppid())),
+              tmp_path / os.path.basename(mine + "-x")]
+    for other in others:
+        other.write_bytes(b"")
+    with util.AtomicFiles() as files:
+        write(files.path(str(tmp_path / "two")), b"")
+        write(files.path(str(tmp_path / "three")), b"")
+    assert sorted(tmp_path.iterdir()) == sorted(
+        others + [tmp_path / "two", tmp_path / "three"])
+    line, = capsys.readouterr().err.splitlines()
+    assert line.endswith("removed what a killed run left: %s" % left)
+
+
 # --- expand_files -----------------------------------------------------------
 
 def some_files(tmp_path):

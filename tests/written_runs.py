@@ -86,10 +86,13 @@ def write_evaluation(folder, data_files=(), **flags):
             "candidates_file": None, "learning_rate": 1e-4}, **flags)}))
 
 
-def write_run(folder, seed, protocols=evaluation.PROTOCOLS, curves=False):
+def write_run(folder, seed, protocols=evaluation.PROTOCOLS, curves=False,
+              form=None, **flags):
     """A run directory as run.py leaves it; returns its name and columns.
 
-    Its training had other evaluation flags than its evaluation.
+    Its training had other evaluation flags than its evaluation. Another seed
+    has another attention form, too, where none is given. flags: those of the
+    training that are not the usual ones.
     """
     folder.mkdir()
     columns, order = user_columns(seed, protocols)
@@ -98,10 +101,14 @@ def write_run(folder, seed, protocols=evaluation.PROTOCOLS, curves=False):
     (folder / "run_config.json").write_text(json.dumps({
         "seed": seed, "validation": "held out",
         "git_revision": "abc<&>", "hardware": {"cpus": 2},
-        "packages": {"numpy": "1.19.5"}, "flags": {
-            "learning_rate": 1e-4, "eval_seeds": 1, "protocols": ["seed"],
+        "packages": {"numpy": "1.19.5"},
+        "model_config": {"attention_form": form or "form %d" % seed},
+        "flags": dict({
+            "learning_rate": 1e-4, "eval_seeds": 1, "top_k": 10,
+            "protocols": ["seed"],
             "eval_batch_size": 256, "use_pop_random": False,
             "candidates_file": "training.tsv", "test_input_file": "x"},
+            **flags),
         "data_files": {
             "train_input_file": {"ml-1m-mp1.0-sw0.5.train.tfrecord": "5" * 64},
             "test_input_file": {"ml-1m-mp1.0-sw0.5.test.tfrecord": "6" * 64}}}))
@@ -136,7 +143,7 @@ def sections_of(folders, drawn=False, **changes):
     runs = report.read_runs(folders, args.names)
     draw = {name: getattr(plots, name) if drawn
             else lambda *arguments, **options: b""
-            for name in ("bars", "points", "curves")}
+            for name in ("bars", "points", "curves", "dots")}
     with mock.patch.multiple(plots, **draw):
         printed, further = sections.make_sections(
             runs, report.choose_protocols(runs, args.protocols), args)

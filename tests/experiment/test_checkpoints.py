@@ -1,7 +1,14 @@
-"""Which checkpoints fit a model config."""
+"""Which checkpoints are there, are whole, and fit a model config."""
 
+import os
+import shutil
+
+import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
+from conftest import command, run_flags
+from experiment import checkpoints
 from experiment.checkpoints import checkpoint_mismatch
 from tiny_model import MASKED_FORMS, SHAPES, make_config
 
@@ -59,3 +66,158 @@ def test_a_checkpoint_with_more_layers_does_not_fit():
 def test_a_checkpoint_of_something_else_does_not_fit():
     fault = checkpoint_mismatch(make_config(), {"global_step": []})
     assert "bert/embeddings/word_embeddings is missing" in fault
+
+
+# --- damaged files ------------------------------------------------------------
+
+def write_checkpoints(folder, *steps):
+    """Checkpoints of a few values at these steps; their names."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.get_variable("a", initializer=np.arange(700, dtype=np.float32))
+        tf.get_variable("b", initializer=np.float32(3.0))
+        session.run(tf.global_variables_initializer())
+        saver = tf.train.Saver(save_relative_paths=True)
+        return [saver.save(session, str(folder / "model.ckpt"),
+                           global_step=step, write_meta_graph=False)
+                for step in steps]
+
+
+def flip(path, place):
+    """Turns a bit of a file's byte, counted from its end where negative."""
+    with open(path, "rb+") as stream:
+        stream.seek(place, os.SEEK_END if place < 0 else os.SEEK_SET)
+        byte = stream.read(1)
+        stream.seek(-1, os.SEEK_CUR)
+        stream.write(bytes([byte[0] ^ 4]))
+
+
+def cut(path, size):
+    with open(path, "rb+") as stream:
+        stream.truncate(size)
+
+
+DATA, INDEX = ".data-00000-of-00001", ".index"
+DAMAGES = {
+    "data cut": (DATA, lambda path: cut(path, 1000)),
+    "data empty": (DATA, lambda path: cut(path, 0)),
+    "data gone": (DATA, os.remove),
+    "bit of the data": (DATA, lambda path: flip(path, 1234)),
+    "last bit of the data": (DATA, lambda path: flip(path, -1)),
+    "index cut": (INDEX, lambda path: cut(path, 60)),
+    "index empty": (INDEX, lambda path: cut(path, 0)),
+    "bit of the index": (INDEX, lambda path: flip(path, 5))}
+CHECKPOINT_TEXTS = {
+    "gone": None, "empty": b"", "other": b"hello", "binary": bytes(range(256)),
+    "names what is not there": b'model_checkpoint_path: "model.ckpt-77"'}
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_damage_is_found_and_the_file_is_named(tmp_path, damage):
+    ending, destroy = DAMAGES[damage]
+    older, newest = write_checkpoints(tmp_path, 10, 20)
+    assert checkpoints.find_damage(newest) is None
+    destroy(newest + ending)
+    assert checkpoints.find_damage(older) is None
+    found = checkpoints.find_damage(newest)
+    assert found.startswith(newest + (".data" if ending == DATA else INDEX))
+    assert "\n" not in found
+    with pytest.raises(ValueError) as error:
+        checkpoints.check_sound(newest)
+    assert str(error.value) == (
+        "%s; put the file back, or take another checkpoint: "
+        "--init_checkpoint=%s" % (found, older))
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_training_goes_on_from_the_newest_sound_checkpoint(
+        tmp_path, capsys, damage):
+    ending, destroy = DAMAGES[damage]
+    names = write_checkpoints(tmp_path, 9, 10, 20, 30)
+    for name in names[2:]:
+        destroy(name + ending)
+    assert checkpoints.newest_sound(str(tmp_path)) == names[1]
+    lines = capsys.readouterr().err.splitlines()
+    assert [names[3 - number] in line for number, line in enumerate(lines)] \
+        == [True, True]
+    checkpoints.point_at(names[1])
+    assert tf.train.latest_checkpoint(str(tmp_path)) == names[1]
+    assert list(tf.train.get_checkpoint_state(
+        str(tmp_path)).all_model_checkpoint_paths) == names[:2]
+
+
+def test_no_sound_checkpoint_is_an_error(tmp_path):
+    for name in write_checkpoints(tmp_path, 9, 10):
+        flip(name + DATA, 3)
+    with pytest.raises(ValueError, match="none of its checkpoints can be read"):
+        checkpoints.newest_sound(str(tmp_path))
+
+
+@pytest.mark.parametrize("text", sorted(CHECKPOINT_TEXTS))
+def test_checkpoints_are_found_by_their_files(tmp_path, capsys, text):
+    names = write_checkpoints(tmp_path, 9, 100, 20)
+    os.remove(str(tmp_path / "checkpoint"))
+    if CHECKPOINT_TEXTS[text] is not None:
+        (tmp_path / "checkpoint").write_bytes(CHECKPOINT_TEXTS[text])
+    assert checkpoints.latest(str(tmp_path)) == names[1]
+    line, = [line for line in capsys.readouterr().err.splitlines()
+             if "taken" in line]
+    assert "%s/checkpoint is missing, damaged" % tmp_path in line
+    assert names[1] in line
+
+
+def test_a_named_checkpoint_is_taken_though_it_is_not_the_last(tmp_path,
+                                                              capsys):
+    names = write_checkpoints(tmp_path, 9, 100, 20)
+    assert checkpoints.latest(str(tmp_path)) == names[2]
+    assert capsys.readouterr().err == ""
+
+
+def test_an_empty_folder_has_no_checkpoint(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        assert checkpoints.latest(str(folder)) is None
+        assert checkpoints.newest_sound(str(folder)) is None
+    # Killed before the first was whole: there is nothing to go on from.
+    (tmp_path / "model.ckpt-0.data-00000-of-00001").write_bytes(b"x")
+    assert checkpoints.latest(str(tmp_path)) is None
+
+
+def test_a_named_checkpoint_that_is_gone_is_an_error_without_others(tmp_path):
+    name, = write_checkpoints(tmp_path, 9)
+    os.remove(name + INDEX)
+    with pytest.raises(ValueError, match="model.ckpt-9, which has no .index"):
+        checkpoints.latest(str(tmp_path))
+
+
+def test_what_was_not_finished_is_removed(tmp_path):
+    names = write_checkpoints(tmp_path, 9)
+    (tmp_path / "model.ckpt-10_temp_abc").mkdir()
+    (tmp_path / "model.ckpt-10_temp_abc" / "part").write_bytes(b"x")
+    assert checkpoints.remove_unfinished(str(tmp_path)) == [
+        str(tmp_path / "model.ckpt-10_temp_abc")]
+    assert checkpoints.saved(str(tmp_path)) == names
+    assert checkpoints.remove_unfinished(str(tmp_path)) == []
+
+
+def test_the_commands_name_damage_and_go_on(dataset, trained, tmp_path):
+    """Evaluation refuses; training falls back; `checkpoint` may be lost."""
+    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
+    newest = str(tmp_path / "run" / "model.ckpt-5")
+    cut(newest + DATA, 1000)
+    status, output, errors = command("run.py", *run_flags(
+        dataset, tmp_path, do_eval=True))
+    assert (status, output) == (1, "")
+    line, = errors.splitlines()
+    assert line.startswith("run.py: error: %s.data-00000-of-00001 is damaged"
+                           % newest)
+    assert line.endswith("--init_checkpoint=%s"
+                         % (tmp_path / "run" / "model.ckpt-0"))
+    os.remove(str(tmp_path / "run" / "checkpoint"))
+    status, _, errors = command("run.py", *run_flags(
+        dataset, tmp_path, do_train=True, do_eval=True))
+    assert status == 0, errors
+    assert "passed over: %s.data" % newest in errors
+    assert "from step 0 to 5;" in errors
+    assert checkpoints.find_damage(newest) is None
+    for name, _ in tf.train.list_variables(newest):
+        assert (tf.train.load_variable(newest, name) == tf.train.load_variable(
+            str(trained[0] / "run" / "model.ckpt-5"), name)).all()

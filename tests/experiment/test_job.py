@@ -29,14 +29,27 @@ def arguments(dataset, folder, **changes):
         protocols=list(evaluation.PROTOCOLS), num_sampled=0,
         valid_input_file=None, eval_every_steps=0, early_stopping_patience=0,
         selection_metric="paper/ndcg@10", candidates_file=None,
-        ignore_checksums=False)
+        ignore_checksums=False, allow_missing_users=False,
+        eval_batch_size=256, do_predict=False, do_export=False,
+        export_embeddings=False, top_k=10, predict_input_file=None,
+        predict_output_file=None, predict_user=None, predict_items=None,
+        items_file=None)
     values.update(flag.lstrip("-").split("=", 1) for flag in run_flags(
         dataset, folder / "model"))
-    values.update(max_seq_length=LENGTH, max_predictions_per_seq=MASKED)
+    values.update(max_seq_length=LENGTH, max_predictions_per_seq=MASKED,
+                  batch_size=7)
     values.update({key: str(value) if key.endswith(("file", "filename",
                                                     "init_checkpoint"))
                    else value for key, value in changes.items()})
     return argparse.Namespace(**values)
+
+
+def predicting(trained, **changes):
+    """Changes for a job that recommends with a trained model alone."""
+    return dict(dict(
+        do_train=False, do_eval=False, do_predict=True,
+        output_bias="log_popularity",
+        init_checkpoint=trained[0] / "run" / "model.ckpt-5"), **changes)
 
 
 def assert_refused(dataset, folder, *parts, **changes):
@@ -267,6 +280,72 @@ def test_dropout_flags_override_the_model_config(dataset, tmp_path):
     assert config.attention_probs_dropout_prob == 0.25
     config = check_job(arguments(dataset, tmp_path)).config
     assert config.hidden_dropout_prob == CONFIG["hidden_dropout_prob"]
+
+
+def test_what_recommending_reads(dataset, trained, tmp_path):
+    job = check_job(arguments(dataset, tmp_path, **predicting(trained)))
+    assert set(job.files) == {"vocab_filename", "user_history_filename"}
+    for asked in ({"predict_items": "1 2"},
+                  {"do_predict": False, "do_export": True},
+                  {"do_predict": False, "export_embeddings": True}):
+        job = check_job(arguments(dataset, tmp_path, **predicting(
+            trained, user_history_filename="gone", **asked)))
+        assert set(job.files) == {"vocab_filename"}
+
+
+def test_to_ask_is_to_predict(dataset, trained, tmp_path):
+    assert check_job(arguments(dataset, tmp_path, **predicting(
+        trained, do_predict=False, predict_user="3"))).args.do_predict
+
+
+def test_recommending_that_cannot_be_done(dataset, trained, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for parts, changes in (
+            (("--vocab_filename is needed",), {"vocab_filename": ""}),
+            (("--user_history_filename",), {"user_history_filename": ""}),
+            (("--max_seq_length is needed",), {"max_seq_length": None}),
+            (("--top_k=141", "140 items"), {"top_k": ITEMS + 1}),
+            (("--top_k=141",), {"top_k": ITEMS + 1, "do_predict": False,
+                                "do_export": True}),
+            (("no checkpoint in",), {
+                "init_checkpoint": "", "signature": "",
+                "checkpointDir": str(tmp_path / "empty")}),
+            (("no model directory",), {"init_checkpoint": ""}),
+            (("no user '77'",), {"predict_user": "77"}),
+            (("in.csv",), {"predict_input_file": "in.csv"}),
+            (("--items_file",), {"items_file": "nowhere.items.tsv"})):
+        assert_refused(dataset, tmp_path, *parts,
+                       **predicting(trained, **changes))
+
+
+def test_a_training_keeps_what_items_were_called(dataset, named, tmp_path):
+    """The id map's ids are part of the data; its titles are not."""
+    there = dict(vocab_filename=named.parent / "tiny-x.vocab",
+                 user_history_filename=named.parent / "tiny-x.his")
+    job = check_job(arguments(dataset, tmp_path, **there))
+    items = named.parent / "tiny.items.tsv"
+    assert job.args.items_file == str(items)
+    assert set(job.checksums["items_file"]) == {"tiny.items.tsv",
+                                                "tiny.users.tsv"}
+    assert "items_file" not in check_job(
+        arguments(dataset, tmp_path, do_train=False, **dict(
+            there, init_checkpoint=named / "model.ckpt-5"))).checksums
+    shutil.copytree(str(named), str(tmp_path / "copy"))
+    shutil.copy(str(named.parent / "tiny.users.tsv"), str(tmp_path))
+    with open(str(named / "run_config.json")) as stream:
+        record = json.load(stream)
+    record["data_files"]["items_file"] = job.checksums["items_file"]
+    (tmp_path / "copy" / "run_config.json").write_text(json.dumps(record))
+    asked = dict(there, items_file=tmp_path / "tiny.items.tsv",
+                 init_checkpoint=tmp_path / "copy" / "model.ckpt-5")
+    text = items.read_text(encoding="utf-8")
+    (tmp_path / "tiny.items.tsv").write_text(
+        text.replace(u"Th\u00e9", "The"), encoding="utf-8")
+    check_job(arguments(dataset, tmp_path, **predicting((named.parent,), **asked)))
+    (tmp_path / "tiny.items.tsv").write_text(
+        text.replace("B 3", "C 3"), encoding="utf-8")
+    assert_refused(dataset, tmp_path, "--items_file", "--ignore_checksums",
+                   **predicting((named.parent,), **asked))
 
 
 def test_a_popularity_bias_without_a_history(dataset, tmp_path):

@@ -5,12 +5,13 @@ import json
 
 import pytest
 
-from experiment.recall import complete
+from experiment.recall import complete, of_directory
 
 RECORD = {
     "data_files": {}, "validation": "held out", "seed": 12345,
     "flags": {"batch_size": 7, "protocols": ["paper", "full"], "xla": False,
               "do_train": True, "init_checkpoint": "older", "gone": 3,
+              "top_k": 3, "predict_user": "9", "items_file": "x.items.tsv",
               "attention_form": "self", "bert_config_file": "elsewhere.json"}}
 
 
@@ -24,7 +25,8 @@ def folder(tmp_path):
 def completed(folder, *given, **values):
     defaults = dict(
         checkpointDir=str(folder), signature="", batch_size=256, xla=False,
-        protocols=["seed"], do_train=False, init_checkpoint=None,
+        protocols=["seed"], do_train=False, init_checkpoint=None, top_k=10,
+        predict_user=None, items_file=None,
         attention_form=None, bert_config_file=None)
     return vars(complete(argparse.Namespace(**dict(defaults, **values)),
                          set(given)))
@@ -53,6 +55,8 @@ def test_a_given_flag_wins_even_at_its_default(folder):
 def test_what_a_call_is_to_do_is_not_taken_nor_is_the_form(folder):
     values = completed(folder)
     assert values["do_train"] is False and values["init_checkpoint"] is None
+    assert values["top_k"] == 10 and values["predict_user"] is None
+    assert values["items_file"] == "x.items.tsv"  # part of the data
     assert values["attention_form"] is None      # bert_config.json has it
 
 
@@ -78,3 +82,17 @@ def test_a_training_that_starts_from_a_checkpoint_does_not_take_its_record(
     values = completed(folder / "new", do_train=True,
                        init_checkpoint=str(folder / "model.ckpt-3"))
     assert values["batch_size"] == 256
+
+
+def test_from_python_a_directory_gives_all_but_what_the_call_is_to_do(folder):
+    values = vars(of_directory(str(folder), dict(do_predict=True, xla=True)))
+    assert values["batch_size"] == 7 and values["xla"] is True
+    assert values["do_predict"] is True and not values["do_train"]
+    assert values["top_k"] is values["init_checkpoint"] is None
+    assert values["checkpointDir"] + values["signature"] == str(folder)
+    assert values["bert_config_file"] == str(folder / "bert_config.json")
+
+
+def test_from_python_a_directory_without_a_record_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no run_config.json in"):
+        of_directory(str(tmp_path), {})

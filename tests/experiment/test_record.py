@@ -59,7 +59,9 @@ def test_training_records_tell_whether_validation_was_held_out(
 
 @pytest.mark.parametrize("sequence", [[1], [1, 2], [3] * 12])
 def test_records_that_cannot_tell_are_unknown(tmp_path, sequence):
-    windows, history = write_records(tmp_path, {1: sequence}, False)
+    # User 2, with a test item, cannot tell either.
+    windows, history = write_records(tmp_path, {1: sequence, 2: [3] * 12},
+                                     False)
     assert run_record.validation_of(windows, history) == "unknown"
     assert run_record.validation_of(windows, {}) == "unknown"
 
@@ -149,12 +151,15 @@ def test_a_record_says_what_an_evaluation_was_made_of(tmp_path):
     assert record["packages"]["numpy"] == np.__version__
 
 
-def test_the_flags_of_an_evaluation_are_flags_of_run_py():
+def test_the_flags_of_evaluation_and_prediction_are_flags_of_run_py():
     with open(os.path.join(ROOT, "run.py")) as stream:
         defined = set(re.findall(r'DEFINE_\w+\("(\w+)"', stream.read()))
     of_evaluation = set(run_record.EVALUATION_FLAGS)
     assert of_evaluation | set(run_record.SHARED_FLAGS) < defined
     assert not of_evaluation & set(run_record.SHARED_FLAGS)
+    of_prediction = set(run_record.PREDICTION_FLAGS)
+    assert of_prediction < defined
+    assert not of_prediction & (of_evaluation | set(run_record.SHARED_FLAGS))
     assert {"learning_rate", "train_input_file", "batch_size"} < (
         defined - of_evaluation - set(run_record.SHARED_FLAGS))
 

@@ -98,9 +98,15 @@ def test_another_metric_than_before_is_refused(folder):
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"metric": "paper/ap"}',
-                                  '{"metric": "x", "evaluations": [1]}'])
+                                  '{"metric": "x", "evaluations": [1]}',
+                                  '{"metric": "paper/ap", "evaluations": '
+                                  '[[10, NaN]]}',
+                                  '{"metric": "paper/ap", "evaluations": '
+                                  '[[10, 0.1], [20, 1e999]]}',
+                                  '{"metric": "paper/ap", "evaluations": '
+                                  '[[1e999, 0.1]]}', "\xff", "[" * 10 ** 5])
 def test_a_damaged_record_is_named(folder, text):
     run_through(folder, [0.1])
-    (folder / "best" / "selection.json").write_text(text)
+    (folder / "best" / "selection.json").write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match="selection.json: not a record"):
         selection.Selection(str(folder), "paper/ap")

@@ -1,7 +1,5 @@
 """Reading model directories, and what is wrong with bad ones."""
 
-import os
-
 import pytest
 
 import evaluation
@@ -9,7 +7,7 @@ import report
 from reporting import runs as run_files
 from written_runs import (
     COLUMNS, sections_of, two_runs, user_columns, write_results, write_run,
-    write_scalars, write_users)
+    write_users)
 
 
 # --- reading a run ----------------------------------------------------------
@@ -34,37 +32,6 @@ def test_users_are_read_in_order_of_their_numbers(tmp_path):
         name: columns[name] for name in order[4:]}
 
 
-def test_curves_of_all_event_folders_are_read(two_runs):
-    curves = run_files.read_curves(two_runs[1][0])
-    assert list(curves) == ["", "eval", "eval_valid"]
-    steps, values = curves[""]["loss"]
-    assert steps.tolist() == [100, 200, 300]
-    assert values.tolist() == [7.5, 4.0, 5.0]
-    assert curves["eval_valid"]["paper/ndcg@10"][0].tolist() == [100, 200, 300]
-
-
-def test_a_resumed_training_goes_on_in_the_next_event_file(tmp_path):
-    write_scalars(tmp_path, {"loss": {100: 7.0, 200: 6.0}}, suffix=".1")
-    write_scalars(tmp_path, {"loss": {300: 4.0, 200: 5.0}}, suffix=".2")
-    first, second = sorted(os.listdir(str(tmp_path)),
-                           key=lambda name: name[-1])
-    os.rename(str(tmp_path / first), str(tmp_path / "events.out.tfevents.10"))
-    os.rename(str(tmp_path / second), str(tmp_path / "events.out.tfevents.11"))
-    steps, values = run_files.read_curves(str(tmp_path))[""]["loss"]
-    assert steps.tolist() == [100, 200, 300]
-    assert values.tolist() == [7.0, 5.0, 4.0]
-
-
-def test_an_event_file_that_was_cut_off_is_read_up_to_there(tmp_path, capfd):
-    write_scalars(tmp_path, {"loss": {100: 7.0, 200: 6.0}})
-    name, = os.listdir(str(tmp_path))
-    content = (tmp_path / name).read_bytes()
-    (tmp_path / name).write_bytes(content[:-3])
-    assert run_files.read_curves(str(tmp_path))[""]["loss"][0].tolist() == [
-        100]
-    assert "damaged" in capfd.readouterr().err
-
-
 # --- bad input --------------------------------------------------------------
 
 def read_error(folder):
@@ -87,6 +54,13 @@ def test_a_run_without_results_says_how_to_make_them(tmp_path):
     ("", "no model config"),
     ("global_step = 4\n", "no model config"),
     ('{\n "a": 1\n}\nglobal_step: 4\n', "eval_results.txt:4: 'global_step: 4'"),
+    ("[]\nglobal_step = 4\n", "no model config at its start ([] is none)"),
+    ("[" * 10 ** 5, "no model config"),
+    ("{}\npaper/ndcg@10 = nan\n", "eval_results.txt:2: paper/ndcg@10 is 'nan', "
+                                   "which is no metric"),
+    ("{}\npaper/ap = 1e999\n", "paper/ap is '1e999'"),
+    ("{}\npaper/ap = 1.5\n", "paper/ap is '1.5'"),
+    ("{}\nglobal_step = x\n", "global_step is 'x', which is no number"),
     ('{\n "a": 1\n}\nloss = 4.0\n', "no ranking metrics such as seed/ndcg@1")])
 def test_damaged_results(tmp_path, content, fault):
     (tmp_path / "eval_results.txt").write_text(content)
@@ -129,6 +103,31 @@ def test_ranks_that_the_results_have_no_protocol_for(tmp_path):
     write_run(tmp_path / "run", 1)
     write_users(tmp_path / "run", *user_columns(1, ["paper"]))
     assert "no ranks for protocol seed" in read_error(tmp_path / "run")
+
+
+def test_a_byte_order_mark_is_read(tmp_path):
+    folder, _ = write_run(tmp_path / "run", 1, ["paper"])
+    before = run_files.read_run(folder, "run", 0)
+    for name in ("eval_results.txt", "eval_users.tsv", "run_config.json",
+                 "eval_config.json"):
+        path = tmp_path / "run" / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    after = run_files.read_run(folder, "run", 0)
+    assert after[:5] == before[:5] and after[6:] == before[6:]
+    assert (after.users.item == before.users.item).all()
+
+
+@pytest.mark.parametrize("change", [
+    ('"seed": 1', '"seed": null'), ('"seed": 1', '"seed": true'),
+    ('"held out"', '"perhaps"'), ('"held out"', '[]'),
+    ('{"ml-1m-mp1.0-sw0.5.test.tfrecord": "%s"}' % ("6" * 64), '3')])
+def test_a_record_of_another_shape(tmp_path, change):
+    write_run(tmp_path / "run", 1, ["paper"])
+    path = tmp_path / "run" / "run_config.json"
+    assert change[0] in path.read_text()
+    path.write_text(path.read_text().replace(*change))
+    assert "run_config.json: not the record of a training" in read_error(
+        tmp_path / "run")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"data_files": []}'])

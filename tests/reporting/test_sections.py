@@ -399,7 +399,9 @@ EVALUATION = "Configuration of the evaluation"
 def test_configuration_shows_differences_first(whole):
     differing, equal = [block for block in whole[0][TRAINING]
                         if isinstance(block, Table)]
-    assert differing.rows == [["seed", "1", "2"]]
+    assert differing.rows == [
+        ["model_config.attention_form", "form 1", "form 2"],
+        ["seed", "1", "2"]]
     assert ["flags.learning_rate", "0.0001"] in equal.rows
     assert ["hardware.cpus", "2"] in equal.rows
 
@@ -426,7 +428,7 @@ def test_evaluation_flags_are_those_of_the_evaluation(tmp_path):
     assert [row[0] for row in training.rows] == [
         "data_files.train_input_file.ml-1m-mp1.0-sw0.5.train.tfrecord",
         "flags.learning_rate", "git_revision", "hardware.cpus",
-        "packages.numpy", "seed", "validation"]
+        "model_config.attention_form", "packages.numpy", "seed", "validation"]
 
 
 def test_an_unrecorded_evaluation_is_unknown_and_not_guessed(tmp_path):
@@ -444,6 +446,7 @@ def test_an_unrecorded_evaluation_is_unknown_and_not_guessed(tmp_path):
     alone, _ = sections_of([str(tmp_path / "b")])
     assert alone[EVALUATION] == [blocks[EVALUATION][0]]
     assert "eval_seeds" not in str(alone[TRAINING])
+    assert "top_k" not in str(alone[TRAINING])
 
 
 def test_an_unrecorded_training_is_unknown_but_for_its_model(tmp_path):
@@ -453,7 +456,7 @@ def test_an_unrecorded_training_is_unknown_but_for_its_model(tmp_path):
     blocks, _ = sections_of([str(tmp_path / "a"), str(tmp_path / "b")])
     rows = table_of(blocks[TRAINING]).rows
     assert ["flags.learning_rate", "0.0001", "unknown"] in rows
-    assert ["model_config.attention_form", u"\u2013", "cross"] in rows
+    assert ["model_config.attention_form", "form 1", "cross"] in rows
     assert blocks[TRAINING][0].startswith(
         "No run_config.json (run.py --do_train writes it)")
 

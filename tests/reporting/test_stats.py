@@ -151,6 +151,127 @@ def test_the_same_seed_gives_the_same_comparison():
         report_stats.compare(*sample(), seed=8)
 
 
+# --- two groups of trainings ------------------------------------------------
+
+def trainings(form, user, seed, rest, users=41, seeds=3, columns=1, rng=None):
+    """A pair of float arrays [users, seeds, columns] from a model of random
+    effects, given by their standard deviations: what a user gains by the form,
+    a seed's own, and what is left. The users themselves are shared."""
+    rng = rng or np.random.RandomState(4)
+    own = 0.3 * rng.randn(users, 1, columns)
+    reference, other = [
+        own + user * rng.randn(users, 1, columns)
+        + seed * rng.randn(1, seeds, columns)
+        + rest * rng.randn(users, seeds, columns) for _ in range(2)]
+    return reference, other + form
+
+
+def test_where_users_gain_alike_seeds_decide_as_in_welchs_test():
+    reference, other = trainings(0.05, user=0, seed=0.04, rest=0)
+    other = np.concatenate([other, other[:, :1] + 0.01], axis=1)
+    found, = report_stats.compare_groups(reference, other)
+    means = [values[:, :, 0].mean(axis=0) for values in (reference, other)]
+    known = stats.ttest_ind(means[1], means[0], equal_var=False).pvalue
+    assert 0.01 < known < 0.9
+    assert found.p == pytest.approx(known)
+    assert found.welch_p == pytest.approx(known)
+
+
+def test_where_seeds_are_alike_users_decide_as_in_the_paired_t_test():
+    reference, other = trainings(0.05, user=0.1, seed=0, rest=0)
+    found, = report_stats.compare_groups(reference, other)
+    differences = (other - reference)[:, 0, 0]
+    known = stats.ttest_1samp(differences, 0.0)
+    assert 0.001 < known.pvalue < 0.5
+    assert found.p == pytest.approx(known.pvalue)
+    margin = stats.t.ppf(0.975, 40) * differences.std(ddof=1) / np.sqrt(41)
+    assert (found.low, found.difference, found.high) == pytest.approx(
+        (differences.mean() - margin, differences.mean(),
+         differences.mean() + margin))
+
+
+def test_the_error_is_that_of_a_loop_over_users_and_seeds():
+    reference, other = trainings(0.0, user=0.3, seed=0.2, rest=0.1, users=7)
+    other = other[:, :2]
+    users, seeds, both = 0.0, [], 0.0
+    differences = [np.mean(other[u]) - np.mean(reference[u]) for u in range(7)]
+    for difference in differences:
+        users += (difference - np.mean(differences)) ** 2 / 6 / 7
+    for group in (reference[:, :, 0], other[:, :, 0]):
+        count = group.shape[1]
+        seeds.append(sum((np.mean(group[:, s]) - np.mean(group)) ** 2
+                         for s in range(count)) / (count - 1) / count)
+        both += sum(
+            (group[u, s] - np.mean(group[u]) - np.mean(group[:, s])
+             + np.mean(group)) ** 2
+            for u in range(7) for s in range(count)
+        ) / (6 * (count - 1)) / (7 * count)
+    variance = users + sum(seeds) - both
+    assert variance > max(users, sum(seeds))
+    error, freedom = report_stats.two_way_error(reference[:, :, 0],
+                                                other[:, :, 0])
+    assert error ** 2 == pytest.approx(variance)
+    assert freedom == pytest.approx(variance ** 2 / (
+        users ** 2 / 6 + seeds[0] ** 2 / 2 + seeds[1] ** 2))
+
+
+def test_the_error_is_at_least_that_of_users_and_that_of_seeds():
+    reference, other = np.zeros((2, 6, 2))
+    reference[:3, 0] = reference[3:, 1] = 1.0  # nothing but interaction
+    other[:, 0] = 0.2                          # and two unlike seeds
+    error, freedom = report_stats.two_way_error(reference, other)
+    assert (error ** 2, freedom) == pytest.approx((0.1 ** 2, 1.0))
+
+
+@pytest.mark.parametrize("user, seed, rest", [
+    (0.0, 0.05, 0.2), (0.2, 0.0, 0.2), (0.2, 0.05, 0.2), (0.1, 0.02, 0.0)])
+def test_equal_forms_seldom_differ_and_intervals_hold_the_truth(user, seed,
+                                                                rest):
+    simulated = trainings(0.07, user, seed, rest, columns=2000)
+    found = report_stats.compare_groups(*simulated)
+    missed = np.mean([not each.low <= 0.07 <= each.high for each in found])
+    assert 0.02 < missed < 0.065
+    equal = report_stats.compare_groups(simulated[0], simulated[1] - 0.07)
+    assert np.mean([each.p < 0.05 for each in equal]) == missed
+
+
+def test_tests_of_one_source_alone_are_too_sure_of_the_other():
+    found = report_stats.compare_groups(
+        *trainings(0.0, user=0.2, seed=0.0, rest=0.0, columns=500))
+    assert np.mean([each.p < 0.05 for each in found]) < 0.08
+    # All seeds agree, and Welch's test knows nothing of other users.
+    reference, other = trainings(0.0, user=0.2, seed=0.01, rest=0.05,
+                                 columns=500)
+    found = report_stats.compare_groups(reference, other)
+    assert np.mean([each.p < 0.05 for each in found]) < 0.08
+    assert np.mean([each.welch_p < 0.05 for each in found]) > 0.25
+    # Of one seed each, the paired test knows nothing of other seeds.
+    reference, other = trainings(0.0, user=0.1, seed=0.05, rest=0.0,
+                                 columns=500)
+    paired = stats.ttest_rel(other[:, 0], reference[:, 0]).pvalue
+    assert np.mean(paired < 0.05) > 0.25
+
+
+def test_welchs_p_by_its_formula():
+    reference, other = np.array([0.31, 0.35, 0.30]), np.array([0.36, 0.40])
+    parts = [values.var(ddof=1) / len(values) for values in (reference, other)]
+    t = (other.mean() - reference.mean()) / np.sqrt(sum(parts))
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 1)
+    found = report_stats.welch_p(reference, other)
+    assert found == pytest.approx(2 * stats.t.sf(t, freedom))
+    assert found == pytest.approx(
+        stats.ttest_ind(reference, other, equal_var=False).pvalue)
+    # One group without spread still leaves that of the other.
+    assert report_stats.welch_p(np.full(3, 0.25), other) == pytest.approx(
+        2 * stats.t.sf((0.38 - 0.25) / 0.02, 1))
+
+
+def test_groups_without_any_spread_have_no_p():
+    found, = report_stats.compare_groups(np.full((4, 3, 1), 0.25),
+                                         np.full((4, 2, 1), 0.5))
+    assert found == (0.25, 0.25, 0.25, None, None)
+
+
 # --- bins -------------------------------------------------------------------
 
 def test_bins_hold_equally_many():

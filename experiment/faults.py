@@ -1,0 +1,73 @@
+"""What TensorFlow's errors of files and memory mean: one line with a remedy."""
+
+import contextlib
+import os
+
+import util
+
+util.quiet_tensorflow()
+import tensorflow.compat.v1 as tf  # noqa: E402
+
+import input_pipeline  # noqa: E402
+
+
+@contextlib.contextmanager
+def one_line_faults(paths, folder, safe, size=lambda: 0):
+    """Ends the process with one line for an error whose cause is outside the
+    program; others pass.
+
+    Args:
+        paths: list of str, the input files that are read.
+        folder: str, what is written to.
+        safe: function -> str, what is not lost and how to go on.
+        size: function -> int, bytes of what is written next.
+    """
+    try:
+        yield
+    except (tf.errors.OpError, OSError) as error:
+        line = (util.no_room(folder, "the next file", size(), safe())
+                if util.is_disk_full(error) else _explain(error, paths, folder))
+        if line is None:
+            raise
+        with util.one_line_errors("run.py"):
+            raise ValueError(line)
+
+
+def _explain(error, paths, folder):
+    """The line for an error: str, or None where its cause is not known."""
+    text = str(error).split("\n")[0]
+    for path in paths:
+        if not os.path.isfile(path):
+            return ("%s is gone, while it was read; put it back, then the same "
+                    "command goes on" % path)
+    if not os.path.isdir(folder):
+        return ("the folder %s is gone, while it was written to; put it back, "
+                "or begin anew" % folder)
+    if isinstance(error, (tf.errors.DataLossError,
+                          tf.errors.InvalidArgumentError)):
+        try:
+            for path in paths:
+                _check_records(path)
+        except ValueError as damage:
+            return str(damage)
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return ("the memory does not suffice (%s); a smaller --batch_size, a "
+                "smaller model or --num_sampled needs less" % text)
+    return text if isinstance(error, OSError) else None
+
+
+def _check_records(path):
+    """Raises ValueError for a record that is damaged, or of other lengths than
+    the first."""
+    lengths = input_pipeline.record_lengths(path)
+    for _ in input_pipeline.read_instances([path]):
+        pass
+    for number, record in enumerate(tf.python_io.tf_record_iterator(path), 1):
+        feature = tf.train.Example.FromString(record).features.feature
+        found = tuple(len(feature[name].int64_list.value)
+                      for name in ("input_ids", "masked_lm_positions"))
+        if found != lengths:
+            raise ValueError(
+                "%s: record %d has the lengths %d and %d, the first %d and %d; "
+                "generate it again with gen_data_fin.py"
+                % ((path, number) + found + lengths))

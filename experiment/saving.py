@@ -1,0 +1,149 @@
+"""What a training saves and what ends it: checkpoints, signals, values that
+are not finite."""
+
+import math
+import os
+import signal
+
+import util
+
+util.quiet_tensorflow()
+import tensorflow.compat.v1 as tf  # noqa: E402
+
+WATCHED = "watched"    # collection: loss, learning rate, gradient norm
+
+
+class Diverged(Exception):
+    """A training cannot go on: a value is not finite."""
+
+
+def save(session, model_dir, step):
+    """Saves the checkpoint of a step unless that was done just now.
+
+    There is no .meta beside it: run.py builds the graph, and that file would
+    be larger than a small model.
+
+    Returns:
+        str, the common start of the files' names.
+    """
+    saver = tf.get_collection(tf.GraphKeys.SAVERS)[0]
+    name = os.path.join(model_dir, "model.ckpt")
+    path = "%s-%d" % (name, step)
+    if not (saver.last_checkpoints and os.path.abspath(
+            saver.last_checkpoints[-1]) == os.path.abspath(path)):
+        saver.save(session, name, global_step=step, write_meta_graph=False)
+    return path
+
+
+def step_after(before, fetched):
+    """The step after a session call that was at step `before` and fetched the
+    global step, before or after its own update: int. Other workers of a
+    cluster may have taken steps, too."""
+    return max(before + 1, int(fetched))
+
+
+class SavingHook(tf.train.SessionRunHook):
+    """Saves a checkpoint at the start, at multiples of `every` and at the end.
+
+    The Estimator's own hook would add the graph, three times, to the event
+    files at each start.
+
+    Attributes:
+        size: int, bytes of a checkpoint's values.
+    """
+
+    def __init__(self, model_dir, every):
+        self._model_dir, self._every = model_dir, every
+
+    def begin(self):
+        self._counter = tf.train.get_global_step()
+        self.size = sum(variable.shape.num_elements() * variable.dtype.size
+                        for variable in tf.global_variables())
+        self._finite = tf.reduce_all(tf.stack(
+            [tf.reduce_all(tf.math.is_finite(variable))
+             for variable in tf.trainable_variables()]))
+
+    def after_create_session(self, session, coord):
+        self._step = int(session.run(self._counter))
+        save(session, self._model_dir, self._step)
+
+    def before_run(self, run_context):
+        return tf.train.SessionRunArgs(self._counter)
+
+    def after_run(self, run_context, run_values):
+        before, self._step = self._step, step_after(self._step,
+                                                    run_values.results)
+        if self._step // self._every > before // self._every:
+            self.save_if_finite(run_context.session)
+
+    def end(self, session):
+        self.save_if_finite(session)
+
+    def save_if_finite(self, session):
+        """Saves this step; raises Diverged in place of a bad checkpoint."""
+        if not session.run(self._finite):
+            raise Diverged("the weights are not finite after step %d"
+                           % self._step)
+        save(session, self._model_dir, self._step)
+
+
+class FiniteHook(tf.train.SessionRunHook):
+    """Ends a training at the step whose loss or gradient is not finite."""
+
+    def __init__(self, scaled_loss):
+        """scaled_loss: bool; gradients beyond float16 are usual then, and
+        TensorFlow leaves out such a step."""
+        self._scaled_loss = scaled_loss
+
+    def begin(self):
+        self._counter = tf.train.get_global_step()
+
+    def after_create_session(self, session, coord):
+        self._step = int(session.run(self._counter))
+
+    def before_run(self, run_context):
+        # Of several replicas the first: all of them have the same norm.
+        return tf.train.SessionRunArgs(
+            [self._counter] + tf.get_collection(WATCHED)[:3])
+
+    def after_run(self, run_context, run_values):
+        self._step = step_after(self._step, run_values.results[0])
+        loss, rate, norm = map(float, run_values.results[1:])
+        if not math.isfinite(loss) or not (
+                math.isfinite(norm) or self._scaled_loss):
+            raise Diverged(
+                "the loss is %.4g at step %d, the learning rate %.4g, the "
+                "gradient norm before clipping %.4g"
+                % (loss, self._step, rate, norm))
+
+
+class StopHook(tf.train.SessionRunHook):
+    """Ends a training after the step at which Ctrl-C or SIGTERM came.
+
+    A context manager: it listens inside its block. A second signal has the
+    effect that it had before.
+
+    Attributes:
+        signal: int, what came, or None.
+    """
+
+    def __init__(self):
+        self.signal, self._before = None, {}
+
+    def __enter__(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, error_type, error, traceback):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        self.signal = number
+        self.__exit__(None, None, None)
+
+    def after_run(self, run_context, run_values):
+        if self.signal is not None:
+            run_context.request_stop()

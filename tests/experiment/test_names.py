@@ -1,0 +1,101 @@
+"""What items and users are called, with an id map and without."""
+
+import io
+
+import pytest
+
+import vocab
+from experiment.names import read_names
+
+WORDS = vocab.FreqVocab({"user_5": ["item_9", "item_2"],
+                         "user_3": ["item_2", "item_40"]})
+# By frequency, then by first appearance: item_2, item_9, item_40.
+ITEMS = u"item\toriginal_id\ttitle\n2\ttea pot\tA pot\n9\tB0\\t1\t\n40\t\u00e9\tE\n"
+USERS = u"user\toriginal_id\n3\tann\n5\tbob\n"
+
+
+def write(path, text):
+    with io.open(str(path), "w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+
+
+def names_in(folder, **options):
+    return read_names(WORDS, str(folder / "shop-x.vocab"), **options)
+
+
+def test_without_a_map_ids_are_the_numbers(tmp_path):
+    names = names_in(tmp_path)
+    assert names.items == ["", "2", "9", "40"]
+    assert names.titles is names.path is None
+    assert names.user("user_5") == "5" and names.user_token(5) == "user_5"
+
+
+def test_a_map_gives_original_ids_and_titles(tmp_path):
+    write(tmp_path / "shop.items.tsv", ITEMS)
+    write(tmp_path / "shop.users.tsv", USERS)
+    names = names_in(tmp_path)
+    assert names.path == str(tmp_path / "shop.items.tsv")
+    assert names.items == ["", "tea pot", "B0\t1", u"\u00e9"]
+    assert names.titles == ["", "A pot", "", "E"]
+    assert names.user("user_5") == "bob"
+    assert names.user_token("ann") == "user_3"
+
+
+def test_a_map_without_titles_has_none(tmp_path):
+    write(tmp_path / "shop.items.tsv", u"item\toriginal_id\n2\ta\n9\tb\n40\tc\n")
+    assert names_in(tmp_path).titles is None
+
+
+def test_known_items_are_found_and_others_counted(tmp_path):
+    names = names_in(tmp_path)
+    assert names.known_ids(["40", 2, "3", "", "2"]) == ([3, 1, 1], 2)
+
+
+def test_the_map_with_the_longest_name_that_has_these_items_is_taken(tmp_path):
+    write(tmp_path / "sho.items.tsv", ITEMS)
+    write(tmp_path / "shop.items.tsv", ITEMS.replace("40", "41"))  # another's
+    write(tmp_path / "shops.items.tsv", ITEMS)            # no start of shop-x
+    assert names_in(tmp_path).path == str(tmp_path / "sho.items.tsv")
+    write(tmp_path / "sho.items.tsv", ITEMS + u"7\tx\ty\n")
+    assert names_in(tmp_path).path is None
+
+
+@pytest.mark.parametrize("changed, fault", [
+    (ITEMS.replace("40", "41"), "3 items are not the 3 of the vocabulary"),
+    (ITEMS + u"7\tx\n", "4 items are not the 3"),
+    (ITEMS.replace("B0\\t1", "tea pot"), "'tea pot' of item 9 is another's"),
+    (ITEMS.replace("tea pot", ""), "'' of item 2 is empty"),
+    (ITEMS.replace("9\t", "nine\t"), "a.items.tsv:3: ")])
+def test_a_map_that_is_named_must_fit(tmp_path, changed, fault):
+    write(tmp_path / "a.items.tsv", changed)
+    with pytest.raises(ValueError) as error:
+        names_in(tmp_path, path=str(tmp_path / "a.items.tsv"))
+    assert fault in str(error.value)
+
+
+def test_a_map_of_other_users_is_an_error(tmp_path):
+    write(tmp_path / "shop.items.tsv", ITEMS)
+    write(tmp_path / "shop.users.tsv", USERS.replace("3\t", "4\t"))
+    with pytest.raises(ValueError, match="users.tsv: its 2 users are not"):
+        names_in(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["nowhere.items.tsv", "shop.tsv"])
+def test_a_map_that_is_not_there(tmp_path, name):
+    write(tmp_path / "shop.tsv", ITEMS)
+    with pytest.raises(ValueError, match="--items_file: no file"):
+        names_in(tmp_path, path=str(tmp_path / name))
+
+
+def test_an_unknown_user_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no user '4'.* 2 users"):
+        names_in(tmp_path).user_token("4")
+
+
+def test_the_checksums_are_of_ids_not_of_titles(tmp_path):
+    found = []
+    for text in (ITEMS, ITEMS.replace("A pot", "The pot"),
+                 ITEMS.replace("tea pot", "teapot")):
+        write(tmp_path / "shop.items.tsv", text)
+        found.append(names_in(tmp_path).checksums["shop.items.tsv"])
+    assert found[0] == found[1] != found[2]
