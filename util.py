@@ -386,4 +386,7 @@ def quiet_tensorflow():
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", category=FutureWarning)
+    # Of tf.distribute, which takes a dataset apart.
+    warnings.filterwarnings("ignore", message="To make it possible to preserve "
+                            "tf.data options", category=UserWarning)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 
 import evaluation
 import util
@@ -138,6 +139,9 @@ def _run(job, input_fn, hooks):
     finally:
         if job.cluster.is_chief:
             checkpoints.remove_unfinished(job.model_dir)
+        else:  # where a worker that is not the chief would keep its own
+            shutil.rmtree(os.path.join(job.model_dir, "tmp_worker_%d"
+                                       % job.cluster.task[1]), True)
 
 
 @contextlib.contextmanager
