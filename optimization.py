@@ -136,6 +136,13 @@ def _sum_of(grads, replica):
     """The replicas' gradients, added up: list of tensors, None where none is."""
     if replica.num_replicas_in_sync == 1:
         return grads
-    sums = iter(replica.all_reduce(
-        tf.distribute.ReduceOp.SUM, [g for g in grads if g is not None]))
+
+    # What replica.all_reduce does; in TensorFlow 1.15 that one looks for the
+    # variables behind each tensor, and does not find another replica's.
+    def add_up(strategy, *parts):
+        return strategy.extended.batch_reduce_to(
+            tf.distribute.ReduceOp.SUM, [(part, part) for part in parts])
+
+    sums = iter(replica.merge_call(
+        add_up, args=[grad for grad in grads if grad is not None]))
     return [None if grad is None else next(sums) for grad in grads]
