@@ -182,11 +182,8 @@ class Recommender(object):
             read = list(itertools.islice(asked, SORTED_BATCHES * size))
             if not read:
                 return
-            # Batches of similar lengths: less padding is computed. A single
-            # one stays as a SavedModel gets it: order moves the last bit.
-            order = list(range(len(read)))
-            if len(read) > size:
-                order.sort(key=lambda i: len(read[i][1]))
+            # Batches of similar lengths: less padding is computed.
+            order = sorted(range(len(read)), key=lambda i: len(read[i][1]))
             found = [None] * len(read)
             for batch in (order[start:start + size]
                           for start in range(0, len(order), size)):
