@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import bench
+from benchmarks import kill
 from benchmarks import synthetic
 from conftest import ROOT
 from data.sequences import read_sequences
@@ -70,3 +71,27 @@ def test_figures_are_repeated_in_turn_and_divided_pair_by_pair(tmp_path):
     assert "| slow | 9 s | 6 to 20 | 100 MB |" in text
     assert "| slow / fast | 3.00 |" in text
     assert made.figures["fast"].record()["seconds"] == [3.0, 3.0, 4.0]
+
+
+def test_kills_at_random_moments_leave_nothing_partial_and_lose_nothing(
+        tmp_path):
+    """One of each, and once more a generation; kill.py does it many times."""
+    assert [what for what, _ in kill.kill_in_turn(str(tmp_path), 4, seed=5)] \
+        == ["generation", "training", "evaluation", "generation"]
+
+
+def test_a_partial_file_is_a_failure(tmp_path, monkeypatch):
+    class Random(object):
+        def uniform(self, low, high):
+            return high
+
+    place = kill.Place(str(tmp_path))
+    wanted = {name: None for name in kill.Place.NAMES}
+
+    def write_half(arguments, seconds):
+        (tmp_path / "x-s.vocab").write_bytes(b"half")
+        return True
+
+    monkeypatch.setattr(kill, "kill_after", write_half)
+    with pytest.raises(kill.Failure, match="x-s.vocab is partial"):
+        kill.kill_generation(place, Random(), wanted, 1.0)
