@@ -138,6 +138,8 @@ def _restore(record):
             "info", "input_ids", "input_mask", "masked_lm_positions",
             "masked_lm_ids")]
     real = int(sum(feature["masked_lm_weights"].float_list.value))
+    if not labels[:real]:
+        raise ValueError("it masks no item")
     ids = ids[:sum(mask)]
     for position, label in zip(positions[:real], labels):
         ids[position] = label

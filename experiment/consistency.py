@@ -31,7 +31,8 @@ def check_vocabulary(path, words):
             and all(token == "item_%d" % int(token[len("item_"):])
                     for token in items)
             and ids["[MASK]"] > len(items))
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, LookupError, OverflowError, RecursionError,
+            TypeError, ValueError):
         whole = False
     if not whole:
         raise ValueError("%s: not a whole vocabulary; generate it again with "
@@ -51,8 +52,8 @@ def check_history(path, user_history):
             type(lists) is list and len(lists) == 1 and type(lists[0]) is list
             and lists[0] and user == "user_%d" % int(user[len("user_"):])
             for user, lists in user_history.items())
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError,
-            ValueError):
+    except (AttributeError, LookupError, OverflowError, RecursionError,
+            TypeError, ValueError):
         whole = False
     if not whole:
         raise ValueError("%s: not a whole history; generate it again with "

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 
 import util
 
@@ -25,7 +26,10 @@ def one_line_faults(paths, folder, safe, size=lambda: 0):
     try:
         yield
     except (tf.errors.OpError, OSError) as error:
-        line = (util.no_room(folder, "the next file", size(), safe())
+        checkpoint = re.search(r"model\.ckpt-[0-9]+", str(error))
+        line = (util.no_room(
+            folder, checkpoint.group() if checkpoint else "the next file",
+            size(), safe())
                 if util.is_disk_full(error) else _explain(error, paths, folder))
         if line is None:
             raise

@@ -81,6 +81,6 @@ def complete(args, given):
         taken["bert_config_file"] = config
     if taken:
         util.log("taken from %s: %s" % (folder, ", ".join(
-            "%s=%s" % (flag, ",".join(value) if isinstance(value, list)
-                       else value) for flag, value in taken.items())))
+            "%s=%s" % (flag, ",".join(map(str, value)) if isinstance(
+                value, list) else value) for flag, value in taken.items())))
     return argparse.Namespace(**dict(vars(args), **taken))

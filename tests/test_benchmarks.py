@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import bench
-from benchmarks import serve
+from benchmarks import kill, serve
 from benchmarks import synthetic
 from conftest import ROOT
 from data.sequences import read_sequences
@@ -83,3 +83,27 @@ def test_latencies_of_requests_in_a_row_of_the_table():
     seconds = [0.002] * 50 + [0.004] * 50     # 0.3 s for 100 requests
     assert serve.table_row(64, seconds) == (
         "| 64 | 333.3 | 2.133e+04 | 3 ms | 4 ms |")
+
+
+def test_kills_at_random_moments_leave_nothing_partial_and_lose_nothing(
+        tmp_path):
+    """One of each, and once more a generation; kill.py does it many times."""
+    assert [what for what, _ in kill.kill_in_turn(str(tmp_path), 4, seed=5)] \
+        == ["generation", "training", "evaluation", "generation"]
+
+
+def test_a_partial_file_is_a_failure(tmp_path, monkeypatch):
+    class Random(object):
+        def uniform(self, low, high):
+            return high
+
+    place = kill.Place(str(tmp_path))
+    wanted = {name: None for name in kill.Place.NAMES}
+
+    def write_half(arguments, seconds):
+        (tmp_path / "x-s.vocab").write_bytes(b"half")
+        return True
+
+    monkeypatch.setattr(kill, "kill_after", write_half)
+    with pytest.raises(kill.Failure, match="x-s.vocab is partial"):
+        kill.kill_generation(place, Random(), wanted, 1.0)

@@ -135,7 +135,8 @@ def test_a_training_without_room_is_one_line_and_keeps_what_was_saved(
     status, lines = limited(30000, "run.py", *run_flags(
         dataset, tmp_path, do_train=True))
     assert status == 1
-    for part in ("run.py: error: %s/run: no room for " % tmp_path,
+    for part in ("run.py: error: %s/run: no room for model.ckpt-0: about "
+                 % tmp_path,
                  "the same command goes on. no checkpoint was saved yet"):
         assert part in lines[-1]
     assert not [name for name in os.listdir(str(tmp_path / "run"))
