@@ -64,9 +64,8 @@ class AtomicFiles(object):
     def path(self, final_name):
         """The temporary name to write `final_name` under."""
         if not self._temporary:
-            _remove_leftovers(os.path.dirname(final_name) or ".")
-        self._temporary[final_name] = "%s.tmp-%s-%d" % (
-            final_name, _MACHINE, os.getpid())
+            remove_leftovers(os.path.dirname(final_name) or ".")
+        self._temporary[final_name] = temporary_name(final_name)
         return self._temporary[final_name]
 
     def __enter__(self):
@@ -83,8 +82,14 @@ class AtomicFiles(object):
                     os.remove(temporary)
 
 
-def _remove_leftovers(folder):
-    """Removes, and names, temporary files of processes that are gone.
+def temporary_name(final_name):
+    """What this process calls a file or folder until it is whole: str."""
+    return "%s.tmp-%s-%d" % (final_name, _MACHINE, os.getpid())
+
+
+def remove_leftovers(folder):
+    """Removes, and names, temporary files and folders of processes that are
+    gone.
 
     Their names hold machine and process: what another machine writes into a
     shared folder is left alone.
@@ -94,7 +99,7 @@ def _remove_leftovers(folder):
             glob.escape(folder), "*.tmp-%s-*" % glob.escape(_MACHINE)))):
         process = path.rsplit("-", 1)[1]
         if process.isdigit() and not _is_alive(int(process)):
-            os.remove(path)
+            shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
             removed.append(path)
     if removed:
         log("removed what a killed run left: %s" % ", ".join(removed))

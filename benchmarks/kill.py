@@ -1,4 +1,5 @@
-"""Kills generation, training and evaluation at random moments, many times.
+"""Kills generation, training, evaluation and export at random moments, many
+times.
 
     python benchmarks/kill.py --times=50
 
@@ -126,7 +127,17 @@ class Place(object):
         return command("run.py", "--do_eval",
                        "--checkpointDir=" + self.path("run"))
 
-    # What an export is compared by goes here, once there is one.
+    def export(self):
+        return command("run.py", "--do_export", "--top_k=3",
+                       "--checkpointDir=" + self.path("run"))
+
+    def answers(self):
+        """dict, version of an export -> what it recommends."""
+        folder = self.path("run/export")
+        versions = [name for name in os.listdir(folder) if name.isdigit()] \
+            if os.path.isdir(folder) else []
+        return {version: answer_of(os.path.join(folder, version))
+                for version in versions}
 
     def check_checkpoints(self):
         """Raises Failure where a checkpoint that TensorFlow would take, or
@@ -162,6 +173,17 @@ def values_of(checkpoint):
     """dict, variable -> bytes."""
     return {name: tf.train.load_variable(checkpoint, name).tobytes()
             for name, _ in tf.train.list_variables(checkpoint)}
+
+
+def answer_of(folder):
+    """The items and scores that a SavedModel gives for a sequence: list."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        signature = tf.saved_model.load(session, ["serve"], folder) \
+            .signature_def["serving_default"]
+        items, scores = session.run(
+            [signature.outputs[name].name for name in ("items", "scores")],
+            {signature.inputs["items"].name: [["3", "141", "59"]]})
+    return items.tolist() + scores.tolist()
 
 
 def kill_generation(place, rng, wanted, seconds):
@@ -245,6 +267,22 @@ def kill_evaluation(place, rng, wanted, seconds):
     return killed
 
 
+def kill_export(place, rng, wanted, seconds):
+    """One kill of an export beside earlier versions; then a plain re-run."""
+    killed = kill_after(place.export(), rng.uniform(0, seconds))
+    before = place.answers()
+    run_whole(place.export())
+    after = place.answers()
+    if any(answer != wanted for answer in after.values()):
+        raise Failure("a version of the export is partial")
+    if len(after) != len(before) + 1:
+        raise Failure("a re-run of the export wrote no version")
+    left = set(os.listdir(place.path("run/export"))) - set(after)
+    if left:
+        raise Failure("left behind: %s" % sorted(left))
+    return killed
+
+
 def timed(arguments):
     """Runs a command; the seconds that it took."""
     started = time.time()
@@ -260,11 +298,13 @@ def kill_in_turn(folder, times, seed):
     training = timed(place.training())
     evaluation = timed(place.evaluation())
     results = sums(folder, Place.RESULTS)
+    export = timed(place.export())
+    (answer,) = place.answers().values()
     trained = place.path("trained")
     shutil.copytree(place.path("run"), trained)
     ended = place.state()
     for number in range(times):
-        what = ("generation", "training", "evaluation")[number % 3]
+        what = ("generation", "training", "evaluation", "export")[number % 4]
         if what == "generation":
             killed = kill_generation(place, rng, files, generation)
         elif what == "training":
@@ -272,7 +312,9 @@ def kill_in_turn(folder, times, seed):
         else:
             shutil.rmtree(place.path("run"))
             shutil.copytree(trained, place.path("run"))
-            killed = kill_evaluation(place, rng, results, evaluation)
+            killed = (kill_evaluation(place, rng, results, evaluation)
+                      if what == "evaluation" else
+                      kill_export(place, rng, answer, export))
         yield what, killed
 
 

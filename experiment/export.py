@@ -30,8 +30,9 @@ def export(job, checkpoint):
     folder = os.path.join(job.model_dir, FOLDER)
     if not os.path.isdir(folder):
         os.makedirs(folder)
+    util.remove_leftovers(folder)
     # TensorFlow Serving loads what is called by a number, and nothing else.
-    temporary = os.path.join(folder, "tmp-%d" % os.getpid())
+    temporary = util.temporary_name(os.path.join(folder, "new"))
     os.mkdir(temporary)
     try:
         vocabulary = os.path.join(temporary, VOCABULARY)
