@@ -419,9 +419,8 @@ def main(argv):
         if argv[1:]:
             raise ValueError("%r is not a flag; flags are written --name=value"
                              % argv[1])
-        own = args.flags_by_module_dict()[
-            args.find_module_defining_flag("dupe_factor")]
-        util.check_values(args, {flag.name: flag.value for flag in own})
+        util.check_values(args, {name: getattr(args, name)
+                                 for name in Options._fields})
         source = os.path.join(args.data_dir, args.dataset_name + ".txt")
         options = Options(*[getattr(args, name) for name in Options._fields])
         signature = args.signature

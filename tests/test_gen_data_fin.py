@@ -1,6 +1,5 @@
 """The files that gen_data_fin.py writes, and the command."""
 
-import argparse
 import collections
 import hashlib
 import os
@@ -14,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from absl import flags
 from hypothesis import settings
 
 import gen_data_fin
@@ -700,8 +700,15 @@ def run_main(monkeypatch, folder, *arguments, **changed):
     values = dict(options()._asdict(), dataset_name="absent", signature="-x",
                   data_dir="%s/" % folder, pool_size=1,
                   holdout_validation=False, num_shards=None, shard_index=None)
-    monkeypatch.setattr(gen_data_fin.flags, "FLAGS",
-                        argparse.Namespace(**dict(values, **changed)))
+    own = flags.FlagValues()
+    monkeypatch.setattr(gen_data_fin.flags, "FLAGS", own)
+    for name, value in dict(values, **changed).items():
+        define = (flags.DEFINE_float if isinstance(value, float)
+                  else flags.DEFINE_bool if isinstance(value, bool)
+                  else flags.DEFINE_string if isinstance(value, str)
+                  else flags.DEFINE_integer)
+        define(name, value, "", flag_values=own)
+    own(["gen_data_fin.py"])
     with pytest.raises(SystemExit) as stop:
         gen_data_fin.main(["gen_data_fin.py"] + list(arguments))
     return str(stop.value)
