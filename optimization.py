@@ -124,11 +124,12 @@ def create_train_op(loss, init_lr, num_train_steps, num_warmup_steps,
              for grad in grads]
     replica = tf.distribute.get_replica_context()
     grads, norm = tf.clip_by_global_norm(_sum_of(grads, replica), clip_norm)
-    # All replicas have the sum now, and applying it adds it up once more.
-    shares = [None if grad is None else grad / replica.num_replicas_in_sync
-              for grad in grads]
+    if replica.num_replicas_in_sync > 1:
+        # All of them have the sum now, and applying it adds it up once more.
+        grads = [None if grad is None else grad / replica.num_replicas_in_sync
+                 for grad in grads]
     train_op = optimizer.apply_gradients(
-        list(zip(shares, variables)), global_step=global_step)
+        list(zip(grads, variables)), global_step=global_step)
     return train_op, rate, norm
 
 

@@ -173,9 +173,8 @@ def find_checkpoint(model_dir, config, args):
     for checkpoint in (newest, best, args.init_checkpoint):
         if checkpoint:
             check_checkpoint(checkpoint, config)
-    for checkpoint in {chosen, args.init_checkpoint} - {None, newest
-                                                        if args.do_train
-                                                        else None}:
+    sound = {None, newest if args.do_train else None}  # read already
+    for checkpoint in {chosen, args.init_checkpoint} - sound:
         check_sound(checkpoint)
     return newest, chosen
 

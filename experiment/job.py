@@ -291,6 +291,21 @@ def _check_catalogue(words, user_history, args):
             args.max_seq_length, left_out)
 
 
+def _read_data(files):
+    """The FreqVocab and the history dict of a job's files, each whole, or None
+    where there is no such file."""
+    words = user_history = None
+    if "vocab_filename" in files:
+        path, = files["vocab_filename"]
+        words = util.load_pickle(path, "FreqVocab")
+        consistency.check_vocabulary(path, words)
+    if "user_history_filename" in files:
+        path, = files["user_history_filename"]
+        user_history = util.load_pickle(path, "dict")
+        consistency.check_history(path, user_history)
+    return words, user_history
+
+
 def check_job(args):
     """Looks at every input and makes a Job of the flags.
 
@@ -306,17 +321,9 @@ def check_job(args):
         args.do_predict = True  # to ask is enough
     _check_choices(args)
     files = _check_files(args)
-    words = user_history = None
-    if "vocab_filename" in files:
-        path, = files["vocab_filename"]
-        words = util.load_pickle(path, "FreqVocab")
-        consistency.check_vocabulary(path, words)
+    words, user_history = _read_data(files)
     config = load_config(args, words)
     _check_memory(config, args)
-    if "user_history_filename" in files:
-        path, = files["user_history_filename"]
-        user_history = util.load_pickle(path, "dict")
-        consistency.check_history(path, user_history)
     if (args.do_train and args.output_bias == "log_popularity"
             and user_history is None):
         raise ValueError("--output_bias=log_popularity counts what training "
