@@ -10,6 +10,7 @@ import re
 import numpy as np
 
 import evaluation
+import util
 from data.sequences import MAX_ID
 from experiment import record
 from reporting.events import read_curves
