@@ -4,7 +4,6 @@ OTHER_PYTHON names an interpreter with the other TensorFlow; without it these
 tests are skipped. `.ci/run` has both and sets it.
 """
 
-import json
 import os
 import re
 import sys
