@@ -158,14 +158,17 @@ def serialize_all(instances, chunks, pool_size):
         instances, functools.partial(_end_with, os.getpid()))
     fork = ({} if sys.version_info < (3, 7)  # where forking is the only way
             else {"mp_context": multiprocessing.get_context("fork")})
-    with concurrent.futures.ProcessPoolExecutor(pool_size, **fork) as pool:
+    with util.deferred_stops() as stop_if_asked, \
+            concurrent.futures.ProcessPoolExecutor(pool_size, **fork) as pool:
         pending = collections.deque()
         for chunk in chunks:  # a bounded queue keeps the memory flat
             pending.append(pool.submit(_serialize_chunk, chunk))
             if len(pending) > 2 * pool_size:
                 yield pending.popleft().result()
+            stop_if_asked()
         while pending:
             yield pending.popleft().result()
+            stop_if_asked()
 
 
 # --- the command ------------------------------------------------------------

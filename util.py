@@ -374,6 +374,30 @@ def one_line_stops(command, what_is_left):
         signal.signal(signal.SIGTERM, before)
 
 
+@contextlib.contextmanager
+def deferred_stops():
+    """Lets Ctrl-C and SIGTERM wait where an exception at any moment would do
+    harm, as amid the locks of a process pool.
+
+    Yields:
+        function without arguments: raises KeyboardInterrupt or Stopped, which
+        `one_line_stops` takes, if one of them has come.
+    """
+    came = []
+
+    def raise_what_came():
+        if came:
+            raise Stopped if came[0] == signal.SIGTERM else KeyboardInterrupt
+
+    before = {number: signal.signal(number, lambda got, _: came.append(got))
+              for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield raise_what_came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def exit_stopped(command, number, what_is_left):
     """Ends the process with one line and the status of a signal."""
     sys.stderr.write("%s: stopped by %s; %s\n" % (

@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 
@@ -397,3 +398,17 @@ def test_quiet_tensorflow_respects_the_environment(monkeypatch):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
     util.quiet_tensorflow()
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
+
+
+@pytest.mark.parametrize("number, raised", [
+    (signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, util.Stopped)])
+def test_a_deferred_stop_is_raised_when_it_is_asked_for(number, raised):
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    with util.deferred_stops() as stop_if_asked:
+        stop_if_asked()
+        os.kill(os.getpid(), number)  # nothing happens here
+        with pytest.raises(raised) as error:
+            stop_if_asked()
+        assert error.type is raised
+    assert before == [signal.getsignal(one)
+                      for one in (signal.SIGINT, signal.SIGTERM)]
