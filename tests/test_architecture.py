@@ -25,8 +25,8 @@ TOP_LEVEL = {
     "README.md", "LICENSE", "requirements.txt", "requirements-report.txt",
     ".gitignore"}
 FOLDERS = {"bert_train", "benchmarks", "data", "docs", "evaluation",
-           "experiment", "model", "pretrained", "reporting", "studies",
-           "tests", ".ci"}
+           "experiment", "model", "pretrained", "reporting", "runs",
+           "studies", "tests", ".ci"}
 
 
 def tracked():
