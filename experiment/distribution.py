@@ -152,14 +152,20 @@ def check_batch(strategy, cluster, batch_size):
 
 
 @contextlib.contextmanager
-def watched(cluster):
+def watched(cluster, is_done):
     """Ends this process where a task that it needs is gone.
 
     TensorFlow waits for it for ever, on either runtime. A task counts as gone
-    once it has answered at its address and then does not any more.
+    once it has answered at its address and then does not any more. That is an
+    error unless the training is done by then, which a worker that comes late
+    may find, or this task is there to serve alone.
+
+    Args:
+        cluster: Cluster.
+        is_done: function -> bool, whether the last step has been saved.
     """
     stop = threading.Event()
-    thread = threading.Thread(target=_watch, args=(cluster, stop))
+    thread = threading.Thread(target=_watch, args=(cluster, is_done, stop))
     thread.daemon = True
     thread.start()
     try:
@@ -168,7 +174,7 @@ def watched(cluster):
         stop.set()
 
 
-def _watch(cluster, stop):
+def _watch(cluster, is_done, stop):
     misses = {}  # address -> looks in a row without an answer
     while not stop.wait(LOOK_EVERY):
         for name, address in cluster.needed:
@@ -177,7 +183,7 @@ def _watch(cluster, stop):
             elif address in misses:
                 misses[address] += 1
             if misses.get(address) == LOOKS:
-                _end(cluster, name, address)
+                _end(name, address, cluster.task[0] == "ps" or is_done())
 
 
 def _answers(address):
@@ -189,18 +195,16 @@ def _answers(address):
         return False
 
 
-def _end(cluster, name, address):
+def _end(name, address, well):
     """Ends this process from a thread beside TensorFlow's, which waits."""
-    if cluster.task[0] == "ps":
-        util.log("%s is gone: nothing is left to serve" % name)
-        status = 0
+    if well:
+        util.log("%s is gone: nothing is left to do" % name)
     else:
         sys.stderr.write(
             "run.py: error: %s at %s is gone; the newest checkpoint is whole: "
             "start all tasks again to go on from it\n" % (name, address))
-        status = 1
     sys.stderr.flush()
-    os._exit(status)
+    os._exit(0 if well else 1)
 
 
 def is_evaluator(strategy):

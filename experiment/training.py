@@ -120,6 +120,12 @@ def _chief_hooks(job, start):
     return hooks
 
 
+def _newest_step(job):
+    """int, the step of the newest checkpoint; -1 where there is none."""
+    newest = checkpoints.latest(job.model_dir)
+    return int(tf.train.load_variable(newest, "global_step")) if newest else -1
+
+
 def _run(job, input_fn, hooks):
     """Trains by the strategy of the flags, alone or as a task of a cluster."""
     args, steps = job.args, job.args.num_train_steps
@@ -132,7 +138,8 @@ def _run(job, input_fn, hooks):
         else:
             # It starts this task's server; it would evaluate in a task of its
             # own alone, which `ranking.follow` does here.
-            with distribution.watched(job.cluster):
+            with distribution.watched(
+                    job.cluster, lambda: _newest_step(job) >= steps):
                 tf.estimator.train_and_evaluate(
                     estimator, tf.estimator.TrainSpec(input_fn, steps, hooks),
                     tf.estimator.EvalSpec(input_fn))

@@ -161,7 +161,7 @@ def test_a_parameter_server_serves_until_the_chief_is_done(dataset, tmp_path):
                                        "evaluator-0")]
     assert "2 workers step each by itself, with 7 sequences a step" in \
         cluster.log("chief-0")
-    assert "chief 0 is gone: nothing is left to serve" in cluster.log("ps-0")
+    assert "chief 0 is gone: nothing is left to do" in cluster.log("ps-0")
     assert "valid_user" in cluster.log("evaluator-0")
     assert int(results_of(tmp_path)[1]["global_step"]) >= 20
 

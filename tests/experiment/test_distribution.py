@@ -2,13 +2,16 @@
 
 import argparse
 import json
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 import input_pipeline
-from conftest import CONFIG, ITEMS, LENGTH, MASKED
+from conftest import CONFIG, ITEMS, LENGTH, MASKED, ROOT
 from experiment import distribution, model_fn
 from modeling import BertConfig
 
@@ -115,3 +118,32 @@ def test_a_batch_that_replicas_do_not_divide_is_an_error():
         distribution.check_batch(strategy, distribution.ALONE, 6)
     assert "--batch_size=6 is not a multiple of the 4 replicas; 4 or 8 is" in \
         str(error.value)
+
+
+@pytest.mark.parametrize("kind, done, status, said", [
+    ("worker", False, 1, "run.py: error: chief 0 at %s is gone"),
+    ("worker", True, 0, "chief 0 is gone: nothing is left to do"),
+    ("ps", False, 0, "chief 0 is gone: nothing is left to do")])
+def test_who_needs_a_task_that_is_gone_ends(kind, done, status, said):
+    """A chief that listens, then does not; who needs it is a process."""
+    chief = socket.socket()
+    chief.bind(("127.0.0.1", 0))
+    chief.listen(5)
+    address = "127.0.0.1:%d" % chief.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-c", """
+import sys, time
+sys.path.insert(0, %r)
+from experiment import distribution
+distribution.LOOK_EVERY = 0.2
+cluster = distribution.Cluster(2, (%r, 0), False, (("chief 0", %r),))
+with distribution.watched(cluster, lambda: %r):
+    print("watching", flush=True)
+    time.sleep(60)
+""" % (ROOT, kind, address, done)], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"watching\n"
+    chief.accept()                              # it was seen
+    chief.close()
+    errors = process.communicate()[1].decode()
+    assert process.returncode == status
+    assert (said % address if "%s" in said else said) in errors
