@@ -65,6 +65,9 @@ def train(job):
         start = int(tf.train.load_variable(job.start, "global_step"))
     if _is_done(job, start):
         return
+    with util.one_line_errors("run.py"):
+        strategy = distribution.make(args.distribution_strategy)
+        distribution.check_batch(strategy, job.cluster, args.batch_size)
     tf.gfile.MakeDirs(job.model_dir)
     util.log("training %s from step %d to %d; validation items: %s" % (
         job.model_dir, start, args.num_train_steps, job.validation))
@@ -77,7 +80,7 @@ def train(job):
     input_fn = model_fn.input_fn(job, "train_input_file", args.batch_size,
                                  args.random_seed + start)
     with _explained(job, saver), stop:
-        _run(job, input_fn, hooks + [stop])
+        _run(job, strategy, input_fn, hooks + [stop])
     if stop.signal:
         util.exit_stopped("run.py", stop.signal, "the same command goes on. "
                           + _kept(job))
@@ -126,11 +129,9 @@ def _newest_step(job):
     return int(tf.train.load_variable(newest, "global_step")) if newest else -1
 
 
-def _run(job, input_fn, hooks):
-    """Trains by the strategy of the flags, alone or as a task of a cluster."""
-    args, steps = job.args, job.args.num_train_steps
-    strategy = distribution.make(args.distribution_strategy)
-    distribution.check_batch(strategy, job.cluster, args.batch_size)
+def _run(job, strategy, input_fn, hooks):
+    """Trains by a strategy or none, alone or as a task of a cluster."""
+    steps = job.args.num_train_steps
     estimator = model_fn.make_estimator(job, strategy)
     try:
         if job.cluster == distribution.ALONE:
@@ -156,7 +157,7 @@ def _explained(job, saver):
     """Ends the process with one line for what may end a training."""
     paths = job.files["train_input_file"] + job.files.get(
         "valid_input_file", [])
-    with util.one_line_errors("run.py", (saving.Diverged, ValueError,
+    with util.one_line_errors("run.py", (saving.Diverged,
                                          evaluation.RankingError)), \
             faults.one_line_faults(
                 paths, job.model_dir, lambda: "make room, then the same "
