@@ -34,9 +34,7 @@ def check_vocabulary(path, words):
     except (AttributeError, LookupError, OverflowError, RecursionError,
             TypeError, ValueError):
         whole = False
-    if not whole:
-        raise ValueError("%s: not a whole vocabulary; generate it again with "
-                         "gen_data_fin.py" % path)
+    _require(whole, path, "vocabulary")
 
 
 def check_history(path, user_history):
@@ -55,9 +53,13 @@ def check_history(path, user_history):
     except (AttributeError, LookupError, OverflowError, RecursionError,
             TypeError, ValueError):
         whole = False
+    _require(whole, path, "history")
+
+
+def _require(whole, path, what):
     if not whole:
-        raise ValueError("%s: not a whole history; generate it again with "
-                         "gen_data_fin.py" % path)
+        raise ValueError("%s: not a whole %s; generate it again with "
+                         "gen_data_fin.py" % (path, what))
 
 
 def check_counts(user_history, words):
