@@ -94,13 +94,18 @@ def make_estimator(job, strategy=None):
         build_model_fn(job.config, job.args, first_output_bias(job)),
         config=tf.estimator.RunConfig(
             model_dir=job.model_dir, train_distribute=strategy,
-            # Workers that dropped the same units would learn less from a batch.
-            tf_random_seed=job.args.random_seed + job.cluster.task[1],
+            tf_random_seed=job.args.random_seed + _seed_offset(job.cluster),
             save_summary_steps=summary_steps(job.args.num_train_steps),
             session_config=session_config(job.args),
             keep_checkpoint_max=job.args.keep_checkpoint_max,
             # saving.SavingHook saves them.
             save_checkpoints_steps=None, save_checkpoints_secs=None))
+
+
+def _seed_offset(cluster):
+    """int, another for each task that trains, 0 for the chief: workers that
+    dropped the same units would learn less."""
+    return 0 if cluster.is_chief else 1 + cluster.task[1]
 
 
 def summary_steps(num_train_steps):
