@@ -33,14 +33,12 @@ import vocab
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-from data.instances import (  # noqa: E402
-    Options, TrainingInstances, serialize_last)
+from data import generation  # noqa: E402
+from data.generation import shard_name  # noqa: E402
+from data.instances import TrainingInstances, serialize_last  # noqa: E402
 from data.known_datasets import DATASETS  # noqa: E402
 from data.sequences import data_partition  # noqa: E402
 from data.windows import window_step  # noqa: E402
-
-PICKLE_PROTOCOL = 2       # the published files' protocol
-MOST_SHARDS = 99999       # the names have five digits
 
 # What an interactions file holds, as ids: the FreqVocab; two OrderedDicts,
 # user -> int32 array, of whole sequences and of what is trained on; a list of
@@ -50,52 +48,13 @@ Dataset = collections.namedtuple("Dataset", "words whole train asking")
 
 def define_flags():
     """Defines this command's flags. Only `__main__` calls it."""
-    flags.DEFINE_string("dataset_name", "ml-1m", "Reads <data_dir><dataset_name>.txt.")
-    flags.DEFINE_string("data_dir", "./data/", "Folder of input and outputs.")
-    flags.DEFINE_string("signature", None,
-                        "Put between the dataset's name and the endings; "
-                        "default: the hyper-parameters, as in "
-                        "-mp1.0-sw0.5-mlp0.2-df10-mpps40-msl200.")
-    flags.DEFINE_integer("max_seq_length", 200, "L, items a window holds.",
-                         lower_bound=1)
-    flags.DEFINE_integer("max_predictions_per_seq", 40,
-                         "M, masked positions a window has at most.",
-                         lower_bound=1, upper_bound=2 ** 20)
-    flags.DEFINE_float("masked_lm_prob", 0.2,
-                       "Share of a window's items that are masked.",
-                       lower_bound=0.0, upper_bound=1.0)
-    flags.DEFINE_float("mask_prob", 1.0,
-                       "Probability that a masked item becomes [MASK]; else "
-                       "it stays or becomes a random item, half and half.",
-                       lower_bound=0.0, upper_bound=1.0)
-    flags.DEFINE_integer("dupe_factor", 10, "Maskings of every window.",
-                         lower_bound=1, upper_bound=10 ** 6)
-    flags.DEFINE_float("prop_sliding_window", 0.5,
-                       "Step between windows as a share of L; -1: a step of L.",
-                       lower_bound=-1.0, upper_bound=1.0)
+    generation.define_shared_flags()
+    flags.adopt_module_key_flags(generation)
     flags.DEFINE_integer("pool_size", 10, "Worker processes.", lower_bound=1,
                          upper_bound=1000)
-    flags.DEFINE_integer("random_seed", 12345,
-                         "The same seed writes the same bytes.",
-                         lower_bound=0, upper_bound=2 ** 32 - 1)
-    flags.DEFINE_bool("holdout_validation", False,
-                      "Keep each user's second-to-last item out of training "
-                      "and write .valid.tfrecord, which asks for it.")
-    flags.DEFINE_integer("num_shards", None,
-                         "N: cut the training file into N files, "
-                         ".train.tfrecord-00000-of-0000N and so on; one after "
-                         "the other they are the uncut file.")
     flags.DEFINE_integer("shard_index", None,
                          "Write this one of the shards alone, 0 to N-1; shard "
                          "0 comes with the other files.")
-
-
-def default_signature(options, holdout_validation):
-    """What tells the files of these hyper-parameters from others: str."""
-    return ("-mp{mask_prob}-sw{prop_sliding_window}-mlp{masked_lm_prob}"
-            "-df{dupe_factor}-mpps{max_predictions_per_seq}"
-            "-msl{max_seq_length}".format(**options._asdict())
-            + ("-ho" if holdout_validation else ""))
 
 
 def check_source(source):
@@ -235,56 +194,6 @@ def read_dataset(source, holdout_validation):
     return Dataset(words, whole_ids, train_ids, asking)
 
 
-def build_history(words, sequences):
-    """The content of `.his`: dict, user token -> [list of ids].
-
-    Every list refers to the same int objects: 8 bytes per interaction, not 40.
-    """
-    numbers = np.arange(words.get_vocab_size()).astype(object)
-    return {vocab.user_token(user): [numbers[ids].tolist()]
-            for user, ids in sequences.items()}
-
-
-# --- shards -----------------------------------------------------------------
-
-def shard_name(target, index, num_shards):
-    """The name of a shard's file; of the uncut file where num_shards is None."""
-    name = target + ".train.tfrecord"
-    if num_shards is None:
-        return name
-    return "%s-%05d-of-%05d" % (name, index, num_shards)
-
-
-def check_shards(num_shards, shard_index):
-    """Raises ValueError for a number of shards or an index that cannot be."""
-    if num_shards is None:
-        if shard_index is not None:
-            raise ValueError("--shard_index=%d needs --num_shards, how many "
-                             "shards there are" % shard_index)
-        return
-    if not 1 <= num_shards <= MOST_SHARDS:
-        raise ValueError("--num_shards=%d: give a number from 1 to %d"
-                         % (num_shards, MOST_SHARDS))
-    if shard_index is not None and not 0 <= shard_index < num_shards:
-        raise ValueError("--shard_index=%d: with --num_shards=%d the shards "
-                         "are 0 to %d" % (shard_index, num_shards,
-                                          num_shards - 1))
-
-
-def _log_other_files(target, num_shards):
-    """Names training files of another cut: a glob must not read them too."""
-    own = {shard_name(target, index, num_shards)
-           for index in range(num_shards or 1)}
-    name, number = glob.escape(target + ".train.tfrecord"), "[0-9]" * 5
-    others = sorted(set(glob.glob(name) + glob.glob(
-        "%s-%s-of-%s" % (name, number, number))) - own)
-    if others:
-        util.log("left as they are, and no part of this training file: %s%s; "
-                 "remove them, or keep them out of --train_input_file" % (
-                     ", ".join(others[:3]),
-                     " and %d more" % len(others[3:]) if others[3:] else ""))
-
-
 # --- the files --------------------------------------------------------------
 
 def generate(source, target, options, pool_size, holdout_validation=False,
@@ -314,13 +223,11 @@ def generate(source, target, options, pool_size, holdout_validation=False,
     """
     started = time.time()
     window_step(options.max_seq_length, options.prop_sliding_window)
-    check_shards(num_shards, shard_index)
+    generation.check_shards(num_shards, shard_index)
     check_source(source)
     util.check_writable(os.path.dirname(target) or ".", "data_dir")
     if os.path.exists(target + ".valid.tfrecord") and not holdout_validation:
-        raise ValueError(
-            "%s.valid.tfrecord is there, and the training file would now hold "
-            "its items; remove it, or give another --signature" % target)
+        raise ValueError(generation.stale_validation(target))
     data = read_dataset(source, holdout_validation)
     instances = TrainingInstances(
         data.train, data.words.token_to_ids["[MASK]"], data.words.item_count,
@@ -370,16 +277,16 @@ def generate(source, target, options, pool_size, holdout_validation=False,
     util.log("wrote %s{%s} in %.1f s; validation items are %s" % (
         target, ",".join(written), time.time() - started,
         "held out" if holdout_validation else "folded into train"))
-    _log_other_files(target, num_shards)
+    generation.log_other_files(target, num_shards)
 
 
 def _write_others(data, target, options, files):
     """Writes all but the training file; returns the files' endings."""
     with open(files.path(target + ".vocab"), "wb") as stream:
-        pickle.dump(data.words, stream, PICKLE_PROTOCOL)
+        pickle.dump(data.words, stream, generation.PICKLE_PROTOCOL)
     with open(files.path(target + ".his"), "wb") as stream:
-        pickle.dump(build_history(data.words, data.whole), stream,
-                    PICKLE_PROTOCOL)
+        pickle.dump(generation.build_history(data.words.item_count, data.whole),
+                    stream, generation.PICKLE_PROTOCOL)
     for ending, sequences in data.asking:
         with tf.python_io.TFRecordWriter(files.path(target + ending)) as writer:
             for record in serialize_last(
@@ -422,14 +329,8 @@ def main(argv):
         if argv[1:]:
             raise ValueError("%r is not a flag; flags are written --name=value"
                              % argv[1])
-        util.check_values(args, {name: getattr(args, name)
-                                 for name in Options._fields})
         source = os.path.join(args.data_dir, args.dataset_name + ".txt")
-        options = Options(*[getattr(args, name) for name in Options._fields])
-        signature = args.signature
-        if signature is None:
-            signature = default_signature(options, args.holdout_validation)
-        target = os.path.join(args.data_dir, args.dataset_name + signature)
+        options, target = generation.read_flags(args)
         generate(source, target, options, args.pool_size,
                  args.holdout_validation, args.num_shards, args.shard_index)
 

@@ -190,7 +190,7 @@ def read_targets(paths):
 
 
 def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,
-                  is_training, seed=None, trim=True):
+                  is_training, seed=None, trim=True, users=None):
     """The Estimator's `input_fn`.
 
     In training, instances are shuffled through a buffer, each is seen once
@@ -207,6 +207,7 @@ def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,
         seed: int, of the shuffle; used in training alone.
         trim: bool; cut the padding that a whole batch shares. It changes no
             result but cross_gram's, whose scores read padded positions.
+        users: int array, whose instances alone are read; None: everyone's.
 
     Returns:
         A function of a tf.distribute.InputContext, or of nothing, that builds
@@ -227,6 +228,8 @@ def make_input_fn(paths, max_seq_length, max_predictions_per_seq, batch_size,
             parts = input_context.num_input_pipelines
             share = input_context.get_per_replica_batch_size(batch_size)
         dataset = _read_part(paths, part, parts)
+        if users is not None:
+            dataset = dataset.filter(functools.partial(_is_of, users))
         if is_training:
             own_seed = None if seed is None else seed + part
             dataset = dataset.shuffle(SHUFFLE_BUFFER, seed=own_seed).repeat()
@@ -244,6 +247,13 @@ def _read_part(paths, part, parts):
     if len(paths) % parts == 0:
         return tf.data.TFRecordDataset(paths[part::parts])
     return tf.data.TFRecordDataset(paths).shard(parts, part)
+
+
+def _is_of(users, record):
+    """Whether a serialized instance is of one of some users: bool tensor."""
+    user = tf.parse_single_example(
+        record, {"info": tf.FixedLenFeature([1], tf.int64)})["info"]
+    return tf.reduce_any(tf.equal(user, tf.constant(users, tf.int64)))
 
 
 def _trim(features):

@@ -127,6 +127,10 @@ def define_flags():
     flags.DEFINE_string("candidates_file", None,
                         "Rank the candidates in this file (.tsv or .tsv.gz); "
                         "where there is none, write those that were drawn.")
+    flags.DEFINE_integer("eval_users", None,
+                         "Evaluate a sample of so many test users, always the "
+                         "same ones of a file; default: all of them.",
+                         lower_bound=1)
     flags.DEFINE_bool("use_pop_random", True,
                       "Protocol seed draws negatives by popularity; False: "
                       "uniformly.")

@@ -4,5 +4,5 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 source ./common.sh
-set_up tests/requirements.txt
+set_up tests/requirements.txt requirements-beam.txt
 exec "$PYTHON" -m pytest -p no:cacheprovider "$@"

@@ -20,11 +20,13 @@ import warnings
 def _name_missing_package(kind, error, traceback):
     """One line for a package that is not installed; else the usual report."""
     package = (getattr(error, "name", None) or "").split(".")[0]
-    if package in ("absl", "numpy", "six", "tensorflow", "tqdm"):
+    if package in ("absl", "apache_beam", "numpy", "six", "tensorflow", "tqdm"):
         sys.stderr.write(
             "%s: error: %s; activate the environment that the scripts made "
             "(source .venv/<version>/bin/activate), or pip install -r "
-            "requirements.txt\n" % (os.path.basename(sys.argv[0]), error))
+            "requirements%s.txt\n" % (
+                os.path.basename(sys.argv[0]), error,
+                "-beam" if package == "apache_beam" else ""))
     else:
         sys.__excepthook__(kind, error, traceback)
 

@@ -49,13 +49,29 @@ class FreqVocab(object):
             user_to_list: mapping, user token -> list of item tokens (the
                 whole sequence), read in the mapping's order.
         """
-        self.counter = collections.Counter()
-        self.user_set = set()
+        counter, users = collections.Counter(), set()
         for user, items in user_to_list.items():
-            self.counter.update(items)
-            self.user_set.add(str(user))
-        self.user_count = len(self.user_set)
-        self.item_count = len(self.counter)
+            counter.update(items)
+            users.add(str(user))
+        self._set(counter, users, len(users))
+
+    @classmethod
+    def from_counts(cls, counter, user_set, user_count):
+        """The vocabulary of items that were counted elsewhere.
+
+        Args:
+            counter: Counter, item token -> interactions, in the order of
+                first appearance.
+            user_set: set of str, user tokens: all, or some that are kept.
+            user_count: int, all users.
+        """
+        words = cls.__new__(cls)
+        words._set(counter, user_set, user_count)
+        return words
+
+    def _set(self, counter, user_set, user_count):
+        self.counter, self.user_set = counter, user_set
+        self.user_count, self.item_count = user_count, len(counter)
         self.special_tokens = SPECIAL_TOKENS
         items = [token for token, _ in self.counter.most_common()]
         self.vocab_words = items + list(SPECIAL_TOKENS)

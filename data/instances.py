@@ -1,7 +1,5 @@
 """Masked instances of sequences: masks, and their shuffled order."""
 
-import collections
-
 import numpy as np
 
 import util
@@ -13,11 +11,6 @@ from data.windows import window_starts, window_step  # noqa: E402
 
 _PLACE = np.uint64(2 ** 20 - 1)  # the bits of a draw that hold its position
 _ORDER = 4                       # names the streams of the shuffle
-
-Options = collections.namedtuple(
-    "Options", "max_seq_length max_predictions_per_seq mask_prob dupe_factor "
-               "masked_lm_prob prop_sliding_window random_seed")
-
 
 # --- masking ----------------------------------------------------------------
 
@@ -117,6 +110,33 @@ def mask_last(window, mask_id):
 
 # --- instances --------------------------------------------------------------
 
+def order_hashes(users, starts, copies, options):
+    """What the training instances are sorted by: uint64 array.
+
+    Args:
+        users, starts, copies: int arrays that broadcast together, as
+            `mask_windows` takes them.
+        options: Options.
+    """
+    return randomness.keys(options.random_seed, users, starts, copies, _ORDER)
+
+
+def serialize_copies(windows, starts, users, copies, mask_id, item_count,
+                     options):
+    """Training instances: list of bytes.
+
+    Args:
+        windows, starts, users, copies, mask_id, item_count, options: as
+            `mask_windows` takes them; of copy 0 only the last item is masked.
+    """
+    masked = mask_windows(windows, starts, users, copies, mask_id, item_count,
+                          options)
+    return [_serialize(user, mask_last(window, mask_id) if copy == 0 else own,
+                       options)
+            for user, window, copy, own in zip(
+                users.tolist(), windows, copies.tolist(), masked)]
+
+
 class TrainingInstances(object):
     """Every training instance of a dataset in shuffled order, made on demand.
 
@@ -169,9 +189,9 @@ class TrainingInstances(object):
         # A window of one item has no copy 0: copy 1 masks its last item too.
         exists = np.ones(numbers.shape, bool)
         exists[self.windows[:, 2] < 2, 0] = False
-        hashes = randomness.keys(
-            self._options.random_seed, self.windows[:, :1],
-            self._starts[:, np.newaxis], np.arange(self._copies), _ORDER)
+        hashes = order_hashes(
+            self.windows[:, :1], self._starts[:, np.newaxis],
+            np.arange(self._copies), self._options)
         # A stable sort: of equal hashes the lower number is first.
         return numbers[exists][np.argsort(hashes[exists], kind="mergesort")]
 
@@ -182,13 +202,9 @@ class TrainingInstances(object):
         users, offsets, lengths = self.windows[rows].T
         windows = [self._ids[offset:offset + length] for offset, length in
                    zip(offsets.tolist(), lengths.tolist())]
-        masked = mask_windows(
+        return serialize_copies(
             windows, self._starts[rows], users, copies, self._mask_id,
             self._item_count, self._options)
-        return [_serialize(user, mask_last(window, self._mask_id)
-                           if copy == 0 else own, self._options)
-                for user, window, copy, own in zip(
-                    users.tolist(), windows, copies.tolist(), masked)]
 
     def shard(self, index, num_shards):
         """The chunks of one of `num_shards` parts of nearly equal size: range.

@@ -10,6 +10,7 @@ import numpy as np
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIERS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_SAMPLE = 5               # names the streams of a sample of users
 _SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
@@ -51,3 +52,27 @@ def draws(streams, counters):
 def uniforms(values):
     """uint64 array -> float64 array in [0, 1), of the upper 53 bits."""
     return (values >> np.uint64(11)).astype(np.float64) * 2.0 ** -53
+
+
+def sample_keys(users, seed):
+    """What a sample of users is drawn by, the least first: uint64 array.
+
+    Args:
+        users: non-negative int array. seed: int.
+    """
+    return keys(seed, users, _SAMPLE)
+
+
+def sample(users, count, seed):
+    """A sample of distinct users that depends on the seed and on them alone,
+    whatever their order: the `count` of the least keys, or all.
+
+    Args:
+        users: list of int. count, seed: int.
+
+    Returns:
+        int64 array, ascending.
+    """
+    users = np.sort(np.array(users, np.int64))
+    order = np.argsort(sample_keys(users, seed), kind="mergesort")
+    return np.sort(users[order[:count]])

@@ -20,13 +20,13 @@ Partition = collections.namedtuple("Partition", "train valid test usernum itemnu
 
 # --- interactions -----------------------------------------------------------
 
-def _parse_id(text, path, number):
+def _parse_id(text, place, number):
     """One id of an interactions line, checked; bytes -> int."""
     if text.isdigit() and len(text) <= 19 and 0 < int(text) <= MAX_ID:
         return int(text)
     raise ValueError(
-        "%s:%d: %r is not an id; users and items are integers from 1 to %d"
-        % (path, number, _shorten(text), MAX_ID))
+        "%s: %r is not an id; users and items are integers from 1 to %d"
+        % (place(number), _shorten(text), MAX_ID))
 
 
 def read_sequences(path):
@@ -53,32 +53,44 @@ def read_sequences(path):
                 break
             if number == 1 and block.startswith(codecs.BOM_UTF8):
                 block = block[len(codecs.BOM_UTF8):]
-            blocks.append(_parse_block(block, path, number))
+            blocks.append(parse_block(
+                block, lambda line: "%s:%d" % (path, number + line)))
             number += block.count(b"\n")
     pairs = np.concatenate(blocks or [np.empty((0, 2), np.int64)])
     if not len(pairs):
         raise ValueError("%s: no interactions in the file; write one "
                          "'user item' a line" % path)
     del blocks
-    return _group_by_user(*pairs.T)
+    return group_by_user(*pairs.T)
 
 
-def _parse_block(block, path, number):
-    """Whole lines, the first of this number: bytes -> int64 array [lines, 2]."""
+def parse_block(block, place):
+    """The interactions of whole lines.
+
+    Args:
+        block: bytes.
+        place: function, the number of a line, from 0 -> str, where that is.
+
+    Returns:
+        int64 array [interactions, 2], users and items.
+
+    Raises:
+        ValueError: a malformed line, named by its place.
+    """
     if _PLAIN_LINES.fullmatch(block):
         pairs = np.fromstring(block, np.int64, sep=" ").reshape(-1, 2)
         if pairs.min() > 0:
             return pairs
     pairs = []
-    for number, line in enumerate(io.BytesIO(block), number):
+    for number, line in enumerate(io.BytesIO(block)):
         fields = line.split()
         if not fields:
             continue
         if len(fields) != 2:
             raise ValueError(
-                "%s:%d: %r is not an interaction; write 'user item', two "
-                "positive integers" % (path, number, _shorten(line)))
-        pairs.append([_parse_id(field, path, number) for field in fields])
+                "%s: %r is not an interaction; write 'user item', two "
+                "positive integers" % (place(number), _shorten(line)))
+        pairs.append([_parse_id(field, place, number) for field in fields])
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
@@ -87,8 +99,12 @@ def _shorten(line, width=60):
     return text if len(text) <= width else text[:width] + "..."
 
 
-def _group_by_user(users, items):
-    """Groups parallel int64 arrays by user, the users in order of first line."""
+def group_by_user(users, items):
+    """Groups parallel int64 arrays by user, the users in order of first line.
+
+    Returns:
+        OrderedDict, user (int) -> int64 array of items in their order.
+    """
     order = np.argsort(users, kind="mergesort")  # stable: keeps time order
     sorted_users = users[order]
     is_start = np.append(True, sorted_users[1:] != sorted_users[:-1])
@@ -99,11 +115,20 @@ def _group_by_user(users, items):
         for i in np.argsort(order[starts]))
 
 
-def data_partition(path):
-    """Splits each user's sequence leave-one-out.
+def split(items):
+    """A sequence's parts (train, valid, test), leave-one-out.
 
     With three interactions or more the last is test, the one before it
     validation, the rest train; with fewer, all are train.
+    """
+    held_out = 2 if len(items) >= 3 else 0
+    cut = len(items) - held_out
+    return items[:cut], items[cut:cut + held_out // 2], items[
+        cut + held_out // 2:]
+
+
+def data_partition(path):
+    """Splits each user's sequence as `split` does.
 
     Args:
         path: str, an interactions file (see `read_sequences`).
@@ -119,11 +144,7 @@ def data_partition(path):
     sequences = read_sequences(path)
     train, valid, test = (collections.OrderedDict() for _ in range(3))
     for user, items in six.iteritems(sequences):
-        held_out = 2 if len(items) >= 3 else 0
-        cut = len(items) - held_out
-        train[user] = items[:cut]
-        valid[user] = items[cut:cut + held_out // 2]
-        test[user] = items[cut + held_out // 2:]
+        train[user], valid[user], test[user] = split(items)
     itemnum = len(np.unique(np.concatenate(list(sequences.values()))))
     return Partition(train, valid, test, len(sequences), itemnum)
 

@@ -2,7 +2,8 @@
 
     python docs/write_flags.py [--output FILE]
 
-It needs what the commands need: requirements.txt and requirements-report.txt.
+It needs what the commands need: requirements.txt,
+requirements-report.txt and requirements-beam.txt.
 """
 
 import argparse
@@ -25,6 +26,8 @@ COMMANDS = (
      "run_own.sh calls it. See [data.md](data.md#sizes)."),
     ("gen_data_fin.py", "See [data.md](data.md), and [scaling.md](scaling.md) "
      "for the shards."),
+    ("gen_data_beam.py", "Every other flag goes to Beam. See "
+     "[scaling.md](scaling.md#apache-beam)."),
     ("run.py", "A flag that is not given is taken from the model directory's "
      "record, where there is one. See [training.md](training.md), "
      "[evaluation.md](evaluation.md) and "
@@ -47,7 +50,7 @@ optional unless a command asks for it.
 
 
 def own_flags(script):
-    """list of absl flags that a script's define_flags() defines itself.
+    """list of absl flags that a script's --help prints.
 
     The flags are taken back: commands share names.
     """
@@ -55,7 +58,7 @@ def own_flags(script):
         os.path.splitext(script)[0].replace(os.sep, "."))
     before = set(flags.FLAGS)
     module.define_flags()
-    own = list(flags.FLAGS.flags_by_module_dict()[module.__name__])
+    own = flags.FLAGS.get_key_flags_for_module(module.__name__)
     for name in set(flags.FLAGS) - before:
         delattr(flags.FLAGS, name)
     return own

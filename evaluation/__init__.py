@@ -10,6 +10,6 @@ from evaluation.candidates import PROTOCOLS, check_catalogue
 from evaluation.evaluator import Evaluator
 from evaluation.files import read_candidates, write_candidates, write_user_rows
 from evaluation.metrics import (
-    METRICS, METRIC_LABELS, bootstrap_intervals, metric_values,
+    METRICS, METRIC_LABELS, SEED, bootstrap_intervals, metric_values,
     ranking_metrics, RankingError)
 from evaluation.tables import published_line, results_table, summary_table

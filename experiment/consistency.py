@@ -30,7 +30,8 @@ def check_vocabulary(path, words):
             and tokens == {number: token for token, number in ids.items()}
             and all(token == "item_%d" % int(token[len("item_"):])
                     for token in items)
-            and ids["[MASK]"] > len(items))
+            and ids["[MASK]"] > len(items)
+            and len(words.get_users()) <= words.get_user_count())
     except (AttributeError, LookupError, OverflowError, RecursionError,
             TypeError, ValueError):
         whole = False
@@ -62,8 +63,20 @@ def _require(whole, path, what):
                          "gen_data_fin.py" % (path, what))
 
 
+def is_sample(words):
+    """Whether the history that belongs to a FreqVocab has some users alone, as
+    with gen_data_beam.py --eval_users."""
+    return len(words.get_users()) < words.get_user_count()
+
+
 def check_counts(user_history, words):
     """Raises ValueError for a history of other data than the vocabulary."""
+    sample = is_sample(words)
+    if sample and set(user_history) != words.get_users():
+        raise ValueError(
+            "--user_history_filename: its %d users are not the %d that were "
+            "chosen with the vocabulary; %s" % (
+                len(user_history), len(words.get_users()), REMEDY))
     ids, items = _all_ids(user_history), words.get_item_count()
     if ids.max() > items:
         raise ValueError(
@@ -72,7 +85,7 @@ def check_counts(user_history, words):
     found = np.bincount(ids, minlength=items + 1)
     for token, count in words.counter.items():
         here = found[words.token_to_ids[token]]
-        if here != count:
+        if here > count or here < count and not sample:
             raise ValueError(
                 "--user_history_filename: %s occurs %d times in the history, "
                 "the vocabulary counted %d; %s" % (token, here, count, REMEDY))
@@ -87,7 +100,7 @@ def _all_ids(user_history):
     return np.array(ids, np.int64)
 
 
-def check_windows(windows, user_history, largest):
+def check_windows(windows, user_history, largest, sample=False):
     """Raises ValueError for training windows that are of other data.
 
     Args:
@@ -95,6 +108,7 @@ def check_windows(windows, user_history, largest):
             `input_pipeline.read_windows` yields.
         user_history: dict, or None: only the ids are looked at.
         largest: int, the largest id of an item.
+        sample: bool, whether users may lack in the history.
     """
     flag = "train_input_file"
     for user, window in windows:
@@ -102,7 +116,8 @@ def check_windows(windows, user_history, largest):
             raise ValueError(
                 "--%s: user %d has no items or an id outside 1 to %d, the "
                 "items of the vocabulary; %s" % (flag, user, largest, REMEDY))
-        if user_history is None:
+        if user_history is None or (
+                sample and "user_%d" % user not in user_history):
             continue
         sequence = _sequence_of(user, user_history, flag)
         if len(sequence) >= FEWEST:

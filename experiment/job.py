@@ -210,7 +210,8 @@ def _check_consistency(files, words, user_history, windows, config, args):
         consistency.check_counts(user_history, words)
     consistency.check_windows(
         windows, user_history,
-        words.get_item_count() if words else config.vocab_size - 1)
+        words.get_item_count() if words else config.vocab_size - 1,
+        sample=bool(words) and consistency.is_sample(words))
     for flag, left_out in (("test_input_file", 0), ("valid_input_file", 1)):
         if flag in files:
             users = consistency.check_asked(

@@ -145,9 +145,11 @@ def session_config(args):
     return config
 
 
-def input_fn(job, flag, batch_size, seed=None):
-    """The input_fn of an input flag's files; with a seed it is for training."""
+def input_fn(job, flag, batch_size, seed=None, users=None):
+    """The input_fn of an input flag's files, or of some users' instances in
+    them; with a seed it is for training."""
     return input_pipeline.make_input_fn(
         job.files[flag], job.args.max_seq_length,
         job.args.max_predictions_per_seq, batch_size,
-        is_training=seed is not None, seed=seed, trim=may_trim(job.config))
+        is_training=seed is not None, seed=seed, trim=may_trim(job.config),
+        users=users)

@@ -11,8 +11,8 @@ from experiment.checkpoints import CONFIG_FILE
 # What one call is asked to do, not what the model was made of.
 PER_CALL = ("do_train", "do_eval", "checkpointDir", "signature",
             "init_checkpoint", "ignore_checksums", "candidates_file",
-            "full_table", "allow_missing_users", "distribution_strategy"
-            ) + record.PREDICTION_FLAGS
+            "eval_users", "full_table", "allow_missing_users",
+            "distribution_strategy") + record.PREDICTION_FLAGS
 # These the directory's bert_config.json holds, overrides applied.
 MODEL = ("bert_config_file", "attention_form", "hidden_dropout_prob",
          "attention_probs_dropout_prob")

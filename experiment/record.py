@@ -17,7 +17,7 @@ HELD_OUT, FOLDED, UNKNOWN = "held out", "folded into train", "unknown"
 # What only an evaluation reads, and what it reads beside a training.
 EVALUATION_FLAGS = (
     "allow_missing_users", "candidates_file", "do_eval", "eval_batch_size",
-    "eval_seeds", "full_table", "protocols", "test_input_file",
+    "eval_seeds", "eval_users", "full_table", "protocols", "test_input_file",
     "use_pop_random")
 # What says what one call is to recommend, and where to.
 PREDICTION_FLAGS = (

@@ -5,7 +5,8 @@ import collections
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from data.instances import Options, TrainingInstances
+from data.generation import Options
+from data.instances import TrainingInstances
 
 ITEMS = 20          # in the masking tests the items are 1 .. 20,
 MASK = 22           # so [pad] is 21 and [MASK] 22

@@ -18,7 +18,7 @@ from hypothesis import settings
 
 import gen_data_fin
 import util
-from data import instances
+from data import generation, instances
 from masked_instances import (
     Instance, decode, options, training_instances, unmask)
 
@@ -310,9 +310,7 @@ def test_a_validation_file_that_training_would_leak_is_not_left_there(
 def test_histories_share_their_numbers():
     """An int object for each interaction would be most of the memory."""
     sequences = {4: list(range(1, 300)), 5: [299, 298, 299]}
-    words = gen_data_fin.build_vocab(
-        {user: np.array(ids) + 1000 for user, ids in sequences.items()})
-    history = gen_data_fin.build_history(words, {
+    history = generation.build_history(299, {
         user: np.array(ids, np.int32) for user, ids in sequences.items()})
     assert history == {"user_%d" % user: [ids]
                        for user, ids in sequences.items()}

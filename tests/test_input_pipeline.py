@@ -285,6 +285,14 @@ def test_evaluation_keeps_the_order_of_files_and_records(tmp_path):
     assert users_of(found) == [9, 2, 7, 5, 1, 8, 6]
 
 
+def test_the_instances_of_some_users_can_be_read_alone(tmp_path):
+    path = write_users(tmp_path / "x", [9, 2, 2 ** 40, 5, 1, 8, 6])
+    found = batches(input_pipeline.make_input_fn(
+        [path], L, M, 2, False, users=[6, 2 ** 40, 9, 77]))
+    assert users_of(found) == [9, 2 ** 40, 6]
+    assert [len(batch["info"]) for batch in found] == [2, 1]
+
+
 @pytest.mark.parametrize("batch_size, sizes", [
     (3, [3, 3, 1]), (7, [7]), (100, [7]), (1, [1] * 7)])
 def test_the_last_evaluation_batch_may_be_smaller(tmp_path, batch_size, sizes):

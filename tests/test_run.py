@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 import evaluation
 from conftest import (
-    CONFIG, ITEMS, LENGTH, MASKED, ROOT, USERS, command, results_of, run_flags, scalars_of,
-    users_of)
+    CONFIG, ITEMS, LENGTH, MASKED, ROOT, USERS, command, results_of,
+    run_flags, scalars_of, users_of)
 from data.sequences import read_sequences
 from experiment.record import sha256_of
 
@@ -144,6 +145,21 @@ def test_a_model_directory_alone_gives_the_same_numbers(trained, tmp_path):
     assert output == trained[1]
     assert sum("taken from" in line for line in errors.splitlines()) == 1
     assert results_of(tmp_path) == results_of(trained[0])
+
+
+def test_some_users_alone_can_be_evaluated(trained, tmp_path):
+    output, errors = run_on_copy(trained, tmp_path, "--do_eval",
+                                 "--eval_users=9", "--eval_batch_size=4")
+    assert "--eval_users: 9 of the 31 test users" in errors
+    assert "valid_user:9.0" in output
+    every, some = users_of(trained[0]), users_of(tmp_path)
+    chosen = np.isin(every["user"], some["user"])
+    assert len(some["user"]) == chosen.sum() == 9
+    for name, values in some.items():
+        if name.split("/")[0] != "seed":  # candidates depend on all users
+            assert values.tolist() == every[name][chosen].tolist(), name
+    record = json.loads((tmp_path / "run" / "eval_config.json").read_text())
+    assert record["flags"]["eval_users"] == 9
 
 
 def test_a_model_directory_alone_is_trained_on(trained, tmp_path):

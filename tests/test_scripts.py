@@ -5,8 +5,7 @@ import os
 import pytest
 
 from conftest import ROOT
-from data.instances import Options
-from gen_data_fin import default_signature
+from data.generation import Options, default_signature
 from stand_ins import copy_project, Machine
 
 DATASETS = ("ml-1m", "beauty", "steam", "ml-20m", "sample")

@@ -141,6 +141,24 @@ def test_draws_are_splitmix64s():
         == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
+def test_a_sample_of_users_depends_on_nothing_but_seed_and_users():
+    users = list(range(3, 10 ** 4, 7)) + [2 ** 62]
+    found = [randomness.sample(users[::step], 40, seed).tolist()
+             for step, seed in ((1, 5), (-1, 5), (1, 6))]
+    assert found[0] == found[1] != found[2]
+    assert len(set(found[0])) == 40 and set(found[0]) <= set(users)
+    assert set(randomness.sample(users, 20, 5)) < set(found[0])
+    assert randomness.sample(users, 10 ** 5, 5).tolist() == sorted(users)
+
+
+def test_every_user_is_as_likely_in_a_sample():
+    counts = collections.Counter(
+        user for seed in range(1000)
+        for user in randomness.sample(range(10), 3, seed).tolist())
+    # Binomial: mean 300, standard deviation 14.5.
+    assert all(abs(counts[user] - 300) < 5 * 14.5 for user in range(10))
+
+
 def shares(mask_prob, draws=1000):
     """Shares of [MASK], unchanged and changed items in many maskings."""
     window = np.array([4, 900, 17, 300], np.int32)

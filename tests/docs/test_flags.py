@@ -4,6 +4,8 @@ import glob
 import io
 import os
 
+import pytest
+
 from conftest import ROOT, command
 
 REMEDY = ("docs/flags.md is stale; write it again with: "
@@ -16,6 +18,7 @@ def read(path):
 
 
 def test_flags_md_is_what_its_script_writes(tmp_path):
+    pytest.importorskip("apache_beam")  # which has no release for Python 3.7
     status, _, errors = command("docs/write_flags.py",
                                 "--output=%s" % (tmp_path / "flags.md"))
     assert status == 0, errors

@@ -8,6 +8,7 @@ import pytest
 
 import conftest
 import gen_data_fin
+from data import generation
 import input_pipeline
 import util
 from conftest import LENGTH, MASKED, USERS
@@ -26,7 +27,7 @@ def generate(folder, held_out=False, **changes):
     conftest.write_interactions(folder / "tiny.txt", **changes)
     gen_data_fin.generate(
         str(folder / "tiny.txt"), str(folder / "other"),
-        gen_data_fin.Options(LENGTH, MASKED, 1.0, 1, 0.3, 0.5, 1), 1,
+        generation.Options(LENGTH, MASKED, 1.0, 1, 0.3, 0.5, 1), 1,
         holdout_validation=held_out)
     return str(folder / "other")
 

@@ -10,6 +10,7 @@ import conftest
 import evaluation
 import gen_data_fin
 from conftest import CONFIG, ITEMS, LENGTH, MASKED, USERS, command, run_flags
+from data import generation
 from data.sequences import read_sequences
 from experiment.job import check_job
 
@@ -174,7 +175,7 @@ def test_other_data_than_those_of_the_training(dataset, trained, tmp_path,
     conftest.write_interactions(tmp_path / "tiny.txt", seed=8)
     gen_data_fin.generate(
         str(tmp_path / "tiny.txt"), str(tmp_path / "other"),
-        gen_data_fin.Options(LENGTH, MASKED, 1.0, 1, 0.3, 0.5, 1), 1)
+        generation.Options(LENGTH, MASKED, 1.0, 1, 0.3, 0.5, 1), 1)
     changes = {flag: str(tmp_path / "other") + ending, "do_train": False,
                "init_checkpoint": trained[0] / "run" / "model.ckpt-5"}
     assert_refused(dataset, tmp_path, "--%s: other%s" % (flag, ending),
