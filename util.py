@@ -127,11 +127,11 @@ def expand_files(pattern, flag):
         flag: str, the flag the pattern came from, for the error.
 
     Returns:
-        list of str, existing non-empty files.
+        list of str, existing non-empty files that may be read.
 
     Raises:
         ValueError: a part matches nothing, shards are missing or mixed with
-            others, or a file is empty.
+            others, or a file is empty or may not be read.
     """
     files = []
     for part in pattern.split(","):
@@ -148,6 +148,9 @@ def expand_files(pattern, flag):
         if not os.path.isfile(name) or os.path.getsize(name) == 0:
             raise ValueError("--%s: %s is empty or not a file; generate it "
                              "again with gen_data_fin.py" % (flag, name))
+        if not os.access(name, os.R_OK):
+            raise ValueError("--%s: %s cannot be read; allow that, or give "
+                             "another" % (flag, name))
     return files
 
 

@@ -103,6 +103,7 @@ def check_requests(args, names):
     if not os.path.isdir(folder):
         raise ValueError("--predict_output_file: no folder %s; make it, or "
                          "correct the name" % folder)
+    util.check_writable(folder, "predict_output_file")
     if args.predict_input_file is None:
         return None
     if not os.path.isfile(args.predict_input_file):

@@ -39,9 +39,10 @@ Dataset = collections.namedtuple("Dataset", "folder prefix config")
 
 def command(script, *arguments, **options):
     """Runs a script of the project; returns (status, output, errors)."""
+    start = options.pop("start", [])
     python = options.pop("python", sys.executable)
     process = subprocess.Popen(
-        [python, os.path.join(ROOT, script)] + list(arguments),
+        start + [python, os.path.join(ROOT, script)] + list(arguments),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
     output, errors = process.communicate()
     return process.returncode, output.decode("utf-8"), errors.decode("utf-8")
@@ -115,6 +116,21 @@ def users_of(folder):
         rows = np.array([[int(text) for text in line.split("\t")]
                          for line in stream])
     return collections.OrderedDict(zip(names, rows.T))
+
+
+@pytest.fixture(scope="session")
+def bound(tmp_path_factory):
+    """The start of a command line that file modes bind, a list: root, whom
+    they do not bind, gives its right to pass over them up."""
+    gone = "-dac_override,-dac_read_search"
+    start = [] if os.getuid() else [
+        "setpriv", "--bounding-set=" + gone, "--inh-caps=" + gone]
+    closed = tmp_path_factory.mktemp("closed")
+    closed.chmod(0o555)
+    if start and not shutil.which(start[0]) or not subprocess.call(
+            start + ["touch", str(closed / "x")], stderr=subprocess.DEVNULL):
+        pytest.skip("root may write anywhere, and cannot give that up")
+    return start
 
 
 @pytest.fixture(scope="session")
