@@ -1,5 +1,6 @@
 """Files, progress and errors: what every command of the project shares."""
 
+import codecs
 import collections
 import contextlib
 import errno
@@ -220,6 +221,14 @@ def check_writable(folder, flag):
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError("--%s: the folder %s cannot be written to; allow that, "
                          "or give another" % (flag, there))
+
+
+def check_utf8(path):
+    """Raises ValueError for a file that begins as UTF-16, which some programs
+    save by default."""
+    with open(path, "rb") as stream:
+        if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise ValueError("%s: it is UTF-16 text; save it as UTF-8" % path)
 
 
 class _Unpickler(pickle.Unpickler):

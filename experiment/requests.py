@@ -24,10 +24,11 @@ def read_requests(path):
         IOError: the file cannot be read.
     """
     parse = _parse_json if path.endswith(".jsonl") else _parse_text
+    util.check_utf8(path)
     with io.open(path, "rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                text = line.decode("utf-8")
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 if text.strip():
                     yield parse(text.rstrip("\r\n"))
             except ValueError as error:  # JSON's and UTF-8's errors are such
