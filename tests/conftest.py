@@ -1,6 +1,7 @@
 """A tiny dataset and the commands run on it, shared by the tests."""
 
 import collections
+import contextlib
 import glob
 import io
 import json
@@ -9,9 +10,11 @@ import random
 import shutil
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
+from absl import flags
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
@@ -46,6 +49,34 @@ def command(script, *arguments, **options):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
     output, errors = process.communicate()
     return process.returncode, output.decode("utf-8"), errors.decode("utf-8")
+
+
+def defined_by(module):
+    """FlagValues with the flags that a command defines, and no others."""
+    everyones, values = flags.FLAGS, flags.FlagValues()
+    before = set(everyones)
+    with mock.patch.object(flags, "FLAGS", values):
+        module.define_flags()
+    for name in set(everyones) - before:
+        flags.DEFINE_flag(everyones[name], values, module.__name__)
+        delattr(everyones, name)
+    return values
+
+
+def in_process(module, *arguments):
+    """As `command`, without a process: for what builds no graph."""
+    values, status, line = defined_by(module), 0, ""
+    name = os.path.basename(module.__file__)
+    with mock.patch.object(flags, "FLAGS", values), \
+            contextlib.redirect_stdout(io.StringIO()) as output, \
+            contextlib.redirect_stderr(io.StringIO()) as errors:
+        try:
+            module.main(values([name] + list(arguments)))
+        except flags.Error as error:  # which absl's app takes
+            status, line = 1, "FATAL Flags parsing error:\n  %s\n" % error
+        except SystemExit as ended:   # a text goes to the errors
+            status, line = 1, "%s\n" % ended.code
+    return status, output.getvalue(), errors.getvalue() + line
 
 
 def generate(folder, *arguments, **options):

@@ -1,25 +1,21 @@
 """Fuzzed flags of the commands beside run.py: whatever a flag is given, the
 command does its work or ends with one line, and harms no file."""
 
-import contextlib
-import io
 import os
 import re
 from unittest import mock
 
 import pytest
-from absl import flags
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import conftest
 import gen_data_fin
 import report
+from conftest import defined_by, in_process
 from data import choose_sizes, prepare_data
 from reporting import plots
 from written_runs import two_runs
-
-OWN_FLAGS = flags.FLAGS     # where a command defines its own
 
 HOSTILE = [
     "", " ", ".", "..", "a/b", "folder", "folder/x", "file.txt", "file.txt/x",
@@ -34,49 +30,16 @@ TEXTS = st.sampled_from(HOSTILE) | st.text(max_size=9).filter(
 POOL_SIZES = TEXTS.filter(lambda text: text in ("0", "1") or not re.match(
     r"\s*[+]?(0x)?[0-9]{1,3}\s*\Z", text))
 
-fuzzed = settings(max_examples=120, deadline=None, database=None,
+fuzzed = settings(max_examples=400, deadline=None, database=None,
                   derandomize=True,
                   suppress_health_check=list(HealthCheck))
-
-
-def defined_by(module):
-    """FlagValues with a command's flags alone."""
-    before, values = set(OWN_FLAGS), flags.FlagValues()
-    with mock.patch.object(flags, "FLAGS", values):
-        module.define_flags()
-    for name in set(OWN_FLAGS) - before:
-        flags.DEFINE_flag(OWN_FLAGS[name], values)
-        delattr(OWN_FLAGS, name)
-    return values
-
-
-def run(module, arguments):
-    """A command in this process: the line it ended with, or None."""
-    values = defined_by(module)
-    name = os.path.basename(module.__file__)
-    with mock.patch.object(flags, "FLAGS", values), \
-            contextlib.redirect_stdout(io.StringIO()), \
-            contextlib.redirect_stderr(io.StringIO()):
-        try:
-            module.main(values([name] + arguments))
-        except flags.Error as error:  # for which absl prints the usage
-            return str(error)
-        except SystemExit as ended:
-            assert re.match("%s: error: [^\n]+\\Z" % re.escape(name), ended.code)
-            return ended.code
-
-
-def own_names(module):
-    """Names of a command's flags, sorted."""
-    helps = ("help", "helpfull", "helpshort", "helpxml")
-    return sorted(set(defined_by(module)) - set(helps))
 
 
 def changes_of(module):
     """Lists of one or two flags with a hostile value each."""
     texts = {"pool_size": POOL_SIZES,   # a report of two runs needs two names
              "names": st.tuples(TEXTS, TEXTS).map(",".join) | TEXTS}
-    return st.lists(st.sampled_from(own_names(module)).flatmap(
+    return st.lists(st.sampled_from(sorted(defined_by(module))).flatmap(
         lambda name: st.tuples(st.just(name), texts.get(name, TEXTS))),
         min_size=1, max_size=2)
 
@@ -95,13 +58,16 @@ def content_of(folder):
 def check(module, usual, folder, changes, arguments=()):
     """Runs a command with changed flags; looks at what became of the files."""
     before = content_of(folder)
-    line = run(module, usual + ["--%s=%s" % change for change in changes]
-               + list(arguments))
+    status, _, errors = in_process(module, *usual + [
+        "--%s=%s" % change for change in changes] + list(arguments))
     after = content_of(folder)
-    if line is None:
+    if status == 0:
         assert set(before) <= set(after)
     else:
-        assert after == before
+        assert status == 1 and after == before
+        assert errors.startswith("FATAL Flags") or re.search(
+            "^%s: error: [^\n]+\n\\Z" % re.escape(
+                os.path.basename(module.__file__)), errors, re.MULTILINE)
     assert not [name for name in after if ".tmp-" in name]
 
 
@@ -125,7 +91,7 @@ GENERATION = ["--dataset_name=tiny", "--data_dir=.", "--signature=-x",
 @given(changes=changes_of(gen_data_fin))
 def test_flags_of_gen_data_fin(folder, changes):
     if not os.path.exists("tiny-x.his"):
-        assert run(gen_data_fin, GENERATION) is None
+        assert in_process(gen_data_fin, *GENERATION)[0] == 0
     check(gen_data_fin, GENERATION, folder, changes)
 
 
@@ -140,7 +106,7 @@ def test_flags_of_prepare_data(folder, changes):
     if not os.path.exists("mine.csv"):
         with open("mine.csv", "w") as stream:
             stream.write("user,item,time,rating\nann,a,1,5\nann,b,2,4\n")
-        assert run(prepare_data, PREPARATION) is None
+        assert in_process(prepare_data, *PREPARATION)[0] == 0
     check(prepare_data, PREPARATION, folder, changes)
 
 
@@ -152,14 +118,17 @@ def test_a_size_beyond_use_is_refused(folder, flag):
         for module, usual, rest in ((gen_data_fin, GENERATION, []),
                                     (choose_sizes, [], ["tiny.txt"])):
             if flag.strip("-") in defined_by(module):
-                assert flag in run(module, usual + [flag + "=" + value] + rest)
+                status, _, errors = in_process(module, *usual + [
+                    flag + "=" + value] + rest)
+                assert status == 1 and flag in errors
 
 
 def test_a_number_that_is_none_is_refused(folder):
     for module, arguments in (
             (choose_sizes, ["--masked_lm_prob=nan", "tiny.txt"]),
             (prepare_data, PREPARATION + ["--min_rating=nan"])):
-        assert "=nan: it must be finite" in run(module, arguments)
+        status, _, errors = in_process(module, *arguments)
+        assert status == 1 and "=nan: it must be finite" in errors
 
 
 @fuzzed

@@ -136,8 +136,7 @@ def test_a_generation_names_what_it_may_not_read_or_write(bound, tmp_path):
     assert os.listdir(str(tmp_path)) == ["tiny.txt"]
 
 
-@pytest.mark.parametrize("name", ["eval_results.txt", "eval_users.tsv",
-                                  "run_config.json"])
+@pytest.mark.parametrize("name", ["eval_results.txt", "run_config.json"])
 def test_a_report_names_what_it_may_not_read(bound, two_runs, tmp_path, name):
     shutil.copytree(two_runs[0][0], str(tmp_path / "run"))
     (tmp_path / "run" / name).chmod(0)
@@ -151,10 +150,9 @@ def test_a_report_names_what_it_may_not_read(bound, two_runs, tmp_path, name):
 
 def test_a_report_says_where_it_may_not_write(bound, two_runs, tmp_path):
     tmp_path.chmod(0o555)
-    for folder in (tmp_path, tmp_path / "out"):
-        status, _, errors = command("report.py", two_runs[0][0],
-                                    "--output=%s" % folder, start=bound)
-        assert status == 1
-        assert errors.startswith("report.py: error: --output: the folder %s "
-                                 "cannot be written to; " % tmp_path)
+    status, _, errors = command("report.py", two_runs[0][0], "--output=%s"
+                                % (tmp_path / "out"), start=bound)
+    assert status == 1
+    assert errors.startswith("report.py: error: --output: the folder %s "
+                             "cannot be written to; " % tmp_path)
     assert os.listdir(str(tmp_path)) == []
