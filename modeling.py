@@ -9,7 +9,6 @@ Scalar dimensions, wherever a comment gives a shape:
     V vocabulary.
 """
 
-import io
 import json
 import numbers
 import sys
@@ -120,7 +119,7 @@ class BertConfig(object):
     def from_json_file(cls, json_file):
         """BertConfig of a JSON file; ValueError names the file and the fault."""
         try:
-            with io.open(json_file, encoding="utf-8-sig") as stream:
+            with open(json_file, "rb") as stream:  # json tells UTF-8 from -16
                 json_object = json.load(stream)
             if not isinstance(json_object, dict):
                 raise ValueError("model config: not a JSON object")

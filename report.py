@@ -57,8 +57,8 @@ def read_runs(folders, names):
     """list of Run; names: list of str, or None.
 
     Raises:
-        ValueError: no run, one run twice, too many names, or a run that
-            cannot be read.
+        ValueError: no run, one run twice, too many names, one that cannot be
+            printed, or a run that cannot be read.
     """
     if not folders:
         raise ValueError("no run given; report.py RUN [RUN ...], where a RUN "
@@ -73,6 +73,10 @@ def read_runs(folders, names):
     if len(names) != len(folders) or len(set(names)) != len(names):
         raise ValueError("--names=%s does not give each of the %d runs a name "
                          "of its own" % (",".join(names), len(folders)))
+    for name in names:
+        if not name.isprintable():
+            raise ValueError("the name %s of a run cannot be printed; give "
+                             "others with --names" % ascii(name))
     return [read_run(folder, name, number)
             for number, (folder, name) in enumerate(zip(folders, names))]
 

@@ -1,5 +1,6 @@
 """Files, progress and errors: what every command of the project shares."""
 
+import codecs
 import collections
 import contextlib
 import errno
@@ -129,11 +130,11 @@ def expand_files(pattern, flag):
         flag: str, the flag the pattern came from, for the error.
 
     Returns:
-        list of str, existing non-empty files.
+        list of str, existing non-empty files that may be read.
 
     Raises:
         ValueError: a part matches nothing, shards are missing or mixed with
-            others, or a file is empty.
+            others, or a file is empty or may not be read.
     """
     files = []
     for part in pattern.split(","):
@@ -150,6 +151,9 @@ def expand_files(pattern, flag):
         if not os.path.isfile(name) or os.path.getsize(name) == 0:
             raise ValueError("--%s: %s is empty or not a file; generate it "
                              "again with gen_data_fin.py" % (flag, name))
+        if not os.access(name, os.R_OK):
+            raise ValueError("--%s: %s cannot be read; allow that, or give "
+                             "another" % (flag, name))
     return files
 
 
@@ -219,6 +223,14 @@ def check_writable(folder, flag):
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError("--%s: the folder %s cannot be written to; allow that, "
                          "or give another" % (flag, there))
+
+
+def check_utf8(path):
+    """Raises ValueError for a file that begins as UTF-16, which some programs
+    save by default."""
+    with open(path, "rb") as stream:
+        if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise ValueError("%s: it is UTF-16 text; save it as UTF-8" % path)
 
 
 class _Unpickler(pickle.Unpickler):

@@ -127,15 +127,15 @@ def num_train_steps(_, sizes):
 
 
 SIZES = collections.OrderedDict((size.rule.__name__, size) for size in (
-    Size(max_seq_length, "integer", 1, None),
+    Size(max_seq_length, "integer", 1, 2 ** 20),
     Size(masked_lm_prob, "float", 0.0, 1.0),
-    Size(max_predictions_per_seq, "integer", 1, None),
+    Size(max_predictions_per_seq, "integer", 1, 2 ** 20),
     Size(prop_sliding_window, "float", -1.0, 1.0),
-    Size(dupe_factor, "integer", 1, None),
-    Size(dim, "integer", 1, None),
-    Size(batch_size, "integer", 1, None),
-    Size(eval_every_steps, "integer", 1, None),
-    Size(num_train_steps, "integer", 1, None)))
+    Size(dupe_factor, "integer", 1, 10 ** 6),
+    Size(dim, "integer", 1, 2 ** 20),
+    Size(batch_size, "integer", 1, 10 ** 6),
+    Size(eval_every_steps, "integer", 1, 10 ** 12),
+    Size(num_train_steps, "integer", 1, 10 ** 12)))
 
 
 def _below(table, value):
@@ -246,6 +246,7 @@ def main(argv):
                             sequences.read_sequences(path).values()])
         given = {name: flags.FLAGS[name].value for name in SIZES
                  if flags.FLAGS[name].present}
+        util.check_values(flags.FLAGS, given)
         try:
             choices = choose(lengths, given)
         except ValueError as error:

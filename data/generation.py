@@ -29,7 +29,7 @@ def define_shared_flags():
                         "default: the hyper-parameters, as in "
                         "-mp1.0-sw0.5-mlp0.2-df10-mpps40-msl200.")
     flags.DEFINE_integer("max_seq_length", 200, "L, items a window holds.",
-                         lower_bound=1)
+                         lower_bound=1, upper_bound=2 ** 20)
     flags.DEFINE_integer("max_predictions_per_seq", 40,
                          "M, masked positions a window has at most.",
                          lower_bound=1, upper_bound=2 ** 20)

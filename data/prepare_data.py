@@ -329,6 +329,7 @@ def report(choices, prepared, found, lines, published):
 def prepare(args, arguments):
     """Does what the flags and arguments say."""
     started = time.time()
+    util.check_values(args, {"min_rating": args.min_rating})
     dataset = chosen_dataset(args, arguments)
     source = chosen_source(args, dataset) if dataset else own_source(args)
     choices = chosen_filters(args, dataset)

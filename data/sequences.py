@@ -45,6 +45,7 @@ def read_sequences(path):
         ValueError: a malformed line (named as path:line), or no line at all.
         IOError: the file cannot be read.
     """
+    util.check_utf8(path)
     blocks, number = [], 1
     with open(path, "rb") as stream:
         while True:
@@ -165,6 +166,7 @@ def read_id_map(path):
         ValueError: a malformed line, named as path:line.
         IOError: the file cannot be read.
     """
+    util.check_utf8(path)
     ids = collections.OrderedDict()
     with io.open(path, encoding="utf-8", newline="\n") as lines:
         next(lines, None)  # the columns' names

@@ -57,7 +57,8 @@ def _explain(error, paths, folder):
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return ("the memory does not suffice (%s); a smaller --batch_size, a "
                 "smaller model or --num_sampled needs less" % text)
-    return text if isinstance(error, OSError) else None
+    return text if isinstance(
+        error, (OSError, tf.errors.PermissionDeniedError)) else None
 
 
 def _check_records(path):

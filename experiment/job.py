@@ -11,7 +11,7 @@ util.quiet_tensorflow()
 import input_pipeline  # noqa: E402
 import modeling  # noqa: E402
 from experiment import (  # noqa: E402
-    consistency, distribution, record, requests, selection)
+    consistency, distribution, record, requests, selection, validation)
 from experiment.checkpoints import (  # noqa: E402
     find_checkpoint, named_checkpoint)
 from experiment.names import read_names  # noqa: E402
@@ -135,7 +135,9 @@ def _check_choices(args):
         raise ValueError("no model directory %s; train first with --do_train, "
                          "or correct --checkpointDir and --signature"
                          % model_dir)
-    util.check_writable(model_dir, "checkpointDir")
+    # TensorFlow drops without a word the curves that it cannot write.
+    for folder in ("", selection.FOLDER, "eval", validation.EVENTS):
+        util.check_writable(os.path.join(model_dir, folder), "checkpointDir")
     unknown = sorted(set(args.protocols) - set(evaluation.PROTOCOLS))
     if unknown or not args.protocols:
         raise ValueError("--protocols: unknown protocol %r; the protocols are "

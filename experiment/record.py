@@ -265,7 +265,7 @@ def _read(path, what, rules):
     if not os.path.exists(path):
         return None
     try:
-        with io.open(path, encoding="utf-8-sig") as stream:
+        with open(path, "rb") as stream:  # json tells UTF-8 from -16
             record = json.load(stream)
         for key, fits in rules.items():
             if not fits(record[key]):

@@ -24,10 +24,11 @@ def read_requests(path):
         IOError: the file cannot be read.
     """
     parse = _parse_json if path.endswith(".jsonl") else _parse_text
+    util.check_utf8(path)
     with io.open(path, "rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                text = line.decode("utf-8")
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 if text.strip():
                     yield parse(text.rstrip("\r\n"))
             except ValueError as error:  # JSON's and UTF-8's errors are such
@@ -103,6 +104,7 @@ def check_requests(args, names):
     if not os.path.isdir(folder):
         raise ValueError("--predict_output_file: no folder %s; make it, or "
                          "correct the name" % folder)
+    util.check_writable(folder, "predict_output_file")
     if args.predict_input_file is None:
         return None
     if not os.path.isfile(args.predict_input_file):

@@ -1,7 +1,6 @@
 """The best checkpoint by validation, kept apart in `best/`, and early stopping."""
 
 import collections
-import io
 import json
 import math
 import os
@@ -39,7 +38,7 @@ class Selection(object):
         if not os.path.exists(path):
             return
         try:
-            with io.open(path, encoding="utf-8-sig") as stream:
+            with open(path, "rb") as stream:  # json tells UTF-8 from -16
                 earlier = json.load(stream)
             self.evaluations = [[int(step), float(value)]
                                 for step, value in earlier["evaluations"]]

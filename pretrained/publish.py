@@ -41,7 +41,7 @@ def evaluated_checkpoint(model_dir):
     path = os.path.join(model_dir, record.EVALUATION_FILE)
     if not os.path.exists(path):
         raise ValueError("no %s; evaluate with run.py --do_eval first" % path)
-    with open(path) as stream:
+    with open(path, "rb") as stream:
         name = os.path.basename(json.load(stream)["checkpoint"])
     for folder in (os.path.join(model_dir, selection.FOLDER), model_dir):
         if os.path.exists(os.path.join(folder, name + ".index")):

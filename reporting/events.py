@@ -152,7 +152,8 @@ def read_table(path):
         ValueError: it has other columns or a damaged line, as path:line.
     """
     points = collections.OrderedDict()
-    with io.open(path, encoding="utf-8", errors="replace") as stream:
+    util.check_utf8(path)
+    with io.open(path, encoding="utf-8-sig", errors="replace") as stream:
         for number, line in enumerate(stream, 1):
             fields = line.rstrip("\n").split("\t")
             try:

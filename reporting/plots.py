@@ -47,7 +47,7 @@ def curves(panels, ylabel, from_zero, join_few=True):
             wider = 2.5 * min(covered, 4)
             few = len(line.steps) <= FEW
             joined = join_few or not few
-            axis.plot(line.steps, line.values, label=line.label,
+            axis.plot(line.steps, line.values, label=_plain(line.label),
                       color=_COLOURS[line.number % len(_COLOURS)],
                       linestyle=("--" if line.dashed else "-") if joined
                       else "none", linewidth=1.3 + wider,
@@ -84,7 +84,7 @@ def bars(panels, groups, ylabel):
         width = 0.8 / len(series)
         for i, item in enumerate(series):
             axis.bar(_places(groups, i, len(series), width), item.values,
-                     0.92 * width, label=item.label, color=_colour(item),
+                     0.92 * width, label=_plain(item.label), color=_colour(item),
                      hatch=_HATCHES[item.number % len(_HATCHES)]
                      if item.baseline else None, edgecolor="white",
                      linewidth=0, yerr=_errors(item), capsize=2,
@@ -115,7 +115,7 @@ def points(panels, groups, notes, xlabel, ylabel):
             markers = _BASELINE_MARKERS if item.baseline else _MARKERS
             axis.errorbar(_places(groups, i, len(series),
                                   min(0.14, 0.8 / len(series))), item.values,
-                          yerr=_errors(item), label=item.label,
+                          yerr=_errors(item), label=_plain(item.label),
                           color=_colour(item), elinewidth=1.2,
                           marker=markers[item.number % len(markers)],
                           markersize=5, capsize=2, linestyle="none")
@@ -149,13 +149,13 @@ def dots(panels, groups, ylabel):
             axis.plot(i + 0.06 * (np.arange(len(found))
                                   - (len(found) - 1) / 2.0), found, "o",
                       color=_COLOURS[i % len(_COLOURS)], markersize=5,
-                      label=groups[i])
+                      label=_plain(groups[i]))
             axis.hlines(np.mean(found), i - 0.3, i + 0.3, linewidth=1.3,
                         color=_COLOURS[i % len(_COLOURS)])
         axis.set_title(title)
         axis.set_ylabel(ylabel)
         axis.set_xticks(range(len(groups)))
-        axis.set_xticklabels(groups)
+        axis.set_xticklabels([_plain(name) for name in groups])
         axis.set_xlim(-0.5, len(groups) - 0.5)
     return _finish(figure, axes, handlelength=1)
 
@@ -176,6 +176,12 @@ def _grid(count, height=2.9):
 def _places(groups, i, count, width):
     """float array [groups], where series i of `count` stands."""
     return np.arange(len(groups)) + (i - (count - 1) / 2.0) * width
+
+
+def _plain(name):
+    """A run's name to be shown as it is: "$" would begin a formula, and "_" at
+    the start keep it out of the legend."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
 def _colour(item):

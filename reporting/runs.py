@@ -120,6 +120,7 @@ def _parse_value(key, text, place):
 
 def _read_text(path):
     """A file's text; what is no UTF-8 is left to the checks of its lines."""
+    util.check_utf8(path)
     with io.open(path, encoding="utf-8-sig", errors="replace") as stream:
         return stream.read()
 

@@ -1,6 +1,7 @@
 """A tiny dataset and the commands run on it, shared by the tests."""
 
 import collections
+import contextlib
 import glob
 import io
 import json
@@ -9,9 +10,11 @@ import random
 import shutil
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
+from absl import flags
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
@@ -39,12 +42,41 @@ Dataset = collections.namedtuple("Dataset", "folder prefix config")
 
 def command(script, *arguments, **options):
     """Runs a script of the project; returns (status, output, errors)."""
+    start = options.pop("start", [])
     python = options.pop("python", sys.executable)
     process = subprocess.Popen(
-        [python, os.path.join(ROOT, script)] + list(arguments),
+        start + [python, os.path.join(ROOT, script)] + list(arguments),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
     output, errors = process.communicate()
     return process.returncode, output.decode("utf-8"), errors.decode("utf-8")
+
+
+def defined_by(module):
+    """FlagValues with the flags that a command defines, and no others."""
+    everyones, values = flags.FLAGS, flags.FlagValues()
+    before = set(everyones)
+    with mock.patch.object(flags, "FLAGS", values):
+        module.define_flags()
+    for name in set(everyones) - before:
+        flags.DEFINE_flag(everyones[name], values, module.__name__)
+        delattr(everyones, name)
+    return values
+
+
+def in_process(module, *arguments):
+    """As `command`, without a process: for what builds no graph."""
+    values, status, line = defined_by(module), 0, ""
+    name = os.path.basename(module.__file__)
+    with mock.patch.object(flags, "FLAGS", values), \
+            contextlib.redirect_stdout(io.StringIO()) as output, \
+            contextlib.redirect_stderr(io.StringIO()) as errors:
+        try:
+            module.main(values([name] + list(arguments)))
+        except flags.Error as error:  # which absl's app takes
+            status, line = 1, "FATAL Flags parsing error:\n  %s\n" % error
+        except SystemExit as ended:   # a text goes to the errors
+            status, line = 1, "%s\n" % ended.code
+    return status, output.getvalue(), errors.getvalue() + line
 
 
 def generate(folder, *arguments, **options):
@@ -115,6 +147,21 @@ def users_of(folder):
         rows = np.array([[int(text) for text in line.split("\t")]
                          for line in stream])
     return collections.OrderedDict(zip(names, rows.T))
+
+
+@pytest.fixture(scope="session")
+def bound(tmp_path_factory):
+    """The start of a command line that file modes bind, a list: root, whom
+    they do not bind, gives its right to pass over them up."""
+    gone = "-dac_override,-dac_read_search"
+    start = [] if os.getuid() else [
+        "setpriv", "--bounding-set=" + gone, "--inh-caps=" + gone]
+    closed = tmp_path_factory.mktemp("closed")
+    closed.chmod(0o555)
+    if start and not shutil.which(start[0]) or not subprocess.call(
+            start + ["touch", str(closed / "x")], stderr=subprocess.DEVNULL):
+        pytest.skip("root may write anywhere, and cannot give that up")
+    return start
 
 
 @pytest.fixture(scope="session")

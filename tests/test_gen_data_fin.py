@@ -13,11 +13,11 @@ import time
 
 import numpy as np
 import pytest
-from absl import flags
 from hypothesis import settings
 
 import gen_data_fin
 import util
+from conftest import in_process
 from data import generation, instances
 from masked_instances import (
     Instance, decode, options, training_instances, unmask)
@@ -693,25 +693,6 @@ def test_a_malformed_line_ends_the_command_with_one_line(tmp_path):
     assert os.listdir(str(tmp_path)) == ["toy.txt"]
 
 
-def run_main(monkeypatch, folder, *arguments, **changed):
-    """Runs main() in this process, with flag values of its own."""
-    values = dict(options()._asdict(), dataset_name="absent", signature="-x",
-                  data_dir="%s/" % folder, pool_size=1,
-                  holdout_validation=False, num_shards=None, shard_index=None)
-    own = flags.FlagValues()
-    monkeypatch.setattr(gen_data_fin.flags, "FLAGS", own)
-    for name, value in dict(values, **changed).items():
-        define = (flags.DEFINE_float if isinstance(value, float)
-                  else flags.DEFINE_bool if isinstance(value, bool)
-                  else flags.DEFINE_string if isinstance(value, str)
-                  else flags.DEFINE_integer)
-        define(name, value, "", flag_values=own)
-    own(["gen_data_fin.py"])
-    with pytest.raises(SystemExit) as stop:
-        gen_data_fin.main(["gen_data_fin.py"] + list(arguments))
-    return str(stop.value)
-
-
 def test_the_signature_is_made_of_the_hyper_parameters(tmp_path):
     write_toy(tmp_path / "toy.txt")
     status, _, err = run_command(
@@ -727,33 +708,26 @@ def test_the_signature_is_made_of_the_hyper_parameters(tmp_path):
 def test_a_missing_interactions_file_is_named_with_the_remedy(
         tmp_path, name, remedy):
     write_toy(tmp_path / "toy.txt")
-    status, out, err = run_command("--dataset_name=" + name,
-                                   "--data_dir=%s/" % tmp_path)
+    status, out, err = in_process(gen_data_fin, "--dataset_name=" + name,
+                                  "--data_dir=%s/" % tmp_path)
     assert (status, out) == (1, "") and err.count("\n") == 1
     for part in ("gen_data_fin.py: error: no file %s/%s.txt" % (tmp_path, name),
                  remedy, "toy.txt"):
         assert part in err
+    assert os.listdir(str(tmp_path)) == ["toy.txt"]
 
 
-def test_a_missing_dataset_ends_the_command_with_one_line(
-        tmp_path, monkeypatch):
-    message = run_main(monkeypatch, tmp_path)
-    assert message.startswith("gen_data_fin.py: error: ")
-    assert "%s/absent.txt" % tmp_path in message and "\n" not in message
-    assert os.listdir(str(tmp_path)) == []
+def test_a_word_that_is_no_flag_ends_the_command_and_is_named(tmp_path):
+    status, _, err = in_process(gen_data_fin, "dupe_factor=3",
+                                "--data_dir=%s/" % tmp_path)
+    assert status == 1 and "'dupe_factor=3' is not a flag" in err
 
 
-def test_a_word_that_is_no_flag_ends_the_command_and_is_named(
-        tmp_path, monkeypatch):
-    assert "'dupe_factor=3' is not a flag" in run_main(
-        monkeypatch, tmp_path, "dupe_factor=3")
-
-
-def test_shards_that_cannot_be_end_the_command_with_one_line(
-        tmp_path, monkeypatch):
-    message = run_main(monkeypatch, tmp_path, shard_index=3)
-    assert message.startswith("gen_data_fin.py: error: --shard_index=3 ")
-    assert "\n" not in message
+def test_shards_that_cannot_be_end_the_command_with_one_line(tmp_path):
+    status, _, err = in_process(gen_data_fin, "--shard_index=3",
+                                "--data_dir=%s/" % tmp_path)
+    assert status == 1 and err.count("\n") == 1
+    assert err.startswith("gen_data_fin.py: error: --shard_index=3 ")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+import report
 from conftest import command
 from written_runs import two_runs
 
@@ -32,6 +33,13 @@ def test_an_error_is_one_line_and_nothing_is_written(two_runs, tmp_path):
         "report.py: error: --protocols: unknown protocol 'test'; the protocols "
         "are seed, paper, uniform, full\n")
     assert not os.path.exists(str(tmp_path / "out"))
+
+
+def test_a_name_that_cannot_be_printed_is_refused(two_runs):
+    for name in ("a\udcff", "a\nb", "\0"):
+        with pytest.raises(ValueError, match="cannot be printed; give others "
+                           "with --names"):
+            report.read_runs([run for run, _ in two_runs], [name, "b"])
 
 
 def test_an_output_that_is_a_file_is_refused(two_runs, tmp_path):

@@ -120,14 +120,6 @@ def test_loss_rate_and_ranking_metrics_are_tensorboard_scalars(trained):
             assert ranking[key][5] == pytest.approx(float(values[key]))
 
 
-def test_do_eval_alone_gives_the_same_numbers(dataset, trained, tmp_path):
-    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
-    status, output, errors = command("run.py", *run_flags(
-        dataset, tmp_path, do_eval=True, eval_batch_size=3))
-    assert status == 0, errors
-    assert output == trained[1]
-
-
 def run_on_copy(trained, folder, *flags):
     """(output, errors) of run.py on a copy of the trained model directory,
     without the results that lie in it."""
@@ -138,6 +130,40 @@ def run_on_copy(trained, folder, *flags):
                                      *flags)
     assert status == 0, errors
     return output, errors
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained, tmp_path_factory):
+    """The folder of a copy that was evaluated alone, by flags that its training
+    did not have, and the output."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    return folder, run_on_copy(trained, folder, "--do_eval", "--full_table",
+                               "--eval_batch_size=3")[0]
+
+
+@pytest.fixture(scope="module")
+def continued(dataset, trained, tmp_path_factory):
+    """The folder of a training that starts from another's checkpoint, without
+    the lengths."""
+    folder = tmp_path_factory.mktemp("continued")
+    status, _, errors = command("run.py", *run_flags(
+        dataset, folder, do_train=True, num_train_steps=1, learning_rate=0.0,
+        num_warmup_steps=0, max_seq_length=None, max_predictions_per_seq=None,
+        init_checkpoint=trained[0] / "run" / "model.ckpt-5"))
+    assert status == 0, errors
+    return folder
+
+
+def test_an_evaluation_alone_gives_the_same_numbers_in_batches_of_any_size(
+        trained, evaluated):
+    assert evaluated[1].splitlines()[0] == trained[1].splitlines()[0]
+    (config, wanted), (again, found) = map(results_of, (trained[0],
+                                                        evaluated[0]))
+    assert config == again
+    # Its own loss is a mean over batches, whatever their size.
+    losses = [(results.pop("loss"), float(results.pop("masked_lm_loss")))[1]
+              for results in (wanted, found)]
+    assert losses[1] == pytest.approx(losses[0]) and found == wanted
 
 
 def test_a_model_directory_alone_gives_the_same_numbers(trained, tmp_path):
@@ -171,13 +197,17 @@ def test_a_model_directory_alone_is_trained_on(trained, tmp_path):
     assert (flags["batch_size"], flags["max_seq_length"]) == (7, LENGTH)
 
 
-def test_an_evaluation_is_recorded_with_its_own_flags(trained, tmp_path):
-    run_on_copy(trained, tmp_path, "--do_eval", "--protocols=full")
-    with open(str(tmp_path / "run" / "eval_config.json")) as stream:
+def test_an_evaluation_is_recorded_with_its_own_flags(evaluated):
+    with open(str(evaluated[0] / "run" / "run_config.json")) as stream:
+        training = json.load(stream)["flags"]
+    with open(str(evaluated[0] / "run" / "eval_config.json")) as stream:
         record = json.load(stream)
-    assert record["flags"]["protocols"] == ["full"]
+    for flag, before, now in (("eval_batch_size", 256, 3),
+                              ("full_table", False, True)):
+        assert (training[flag], record["flags"][flag]) == (before, now)
     assert record["step"] == 5
-    assert record["checkpoint"] == str(tmp_path / "run" / "model.ckpt-5")
+    assert record["checkpoint"] == str(
+        evaluated[0] / "run" / "model.ckpt-5")
     assert {"evaluated", "python", "packages", "git_revision",
             "hardware"} < set(record)
     assert record["data_files"]["test_input_file"] == {
@@ -186,25 +216,15 @@ def test_an_evaluation_is_recorded_with_its_own_flags(trained, tmp_path):
     assert "train_input_file" not in record["data_files"]
 
 
-def test_lengths_are_those_of_the_files_where_no_flag_gives_them(
-        dataset, tmp_path):
-    status, _, errors = command("run.py", *run_flags(
-        dataset, tmp_path, do_train=True, num_train_steps=1,
-        max_seq_length=None, max_predictions_per_seq=None))
-    assert status == 0, errors
-    with open(str(tmp_path / "run" / "run_config.json")) as stream:
+def test_lengths_are_those_of_the_files_where_no_flag_gives_them(continued):
+    with open(str(continued / "run" / "run_config.json")) as stream:
         flags = json.load(stream)["flags"]
     assert [flags["max_seq_length"], flags["max_predictions_per_seq"]] == [
         LENGTH, MASKED]
 
 
-def test_a_full_table_is_printed_on_demand(trained, tmp_path):
-    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
-    status, output, errors = command(
-        "run.py", "--do_eval", "--full_table",
-        "--checkpointDir=%s" % (tmp_path / "run"))
-    assert status == 0, errors
-    rankers = [line[:25].split() for line in output.splitlines()[2::2]]
+def test_a_full_table_is_printed_on_demand(evaluated):
+    rankers = [line[:25].split() for line in evaluated[1].splitlines()[2::2]]
     assert rankers[:12] == [
         [protocol] + who.split() for protocol in evaluation.PROTOCOLS
         for who in ("model", "most popular", "item transitions")]
@@ -237,14 +257,10 @@ def test_init_checkpoint_alone_is_evaluated(dataset, trained, tmp_path):
     assert output == trained[1]
 
 
-def test_training_starts_from_init_checkpoint(dataset, trained, tmp_path):
+def test_training_starts_from_init_checkpoint(trained, continued):
     checkpoint = str(trained[0] / "run" / "model.ckpt-5")
-    status, _, errors = command("run.py", *run_flags(
-        dataset, tmp_path, do_train=True, num_train_steps=1, learning_rate=0.0,
-        num_warmup_steps=0, init_checkpoint=checkpoint))
-    assert status == 0, errors
     name = "bert/encoder/layer_1/intermediate/dense/kernel"
-    started = tf.train.load_variable(str(tmp_path / "run" / "model.ckpt-1"), name)
+    started = tf.train.load_variable(str(continued / "run" / "model.ckpt-1"), name)
     assert (started == tf.train.load_variable(checkpoint, name)).all()
 
 

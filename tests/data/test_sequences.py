@@ -105,6 +105,22 @@ def test_a_malformed_line_is_an_error_with_its_place_and_text(
     assert "\n" not in str(error.value)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path, block_bytes):
+    path = write(tmp_path / "toy.txt", b"\xef\xbb\xbf3 4\n3 5\n")
+    assert as_lists(read_sequences(path)) == [(3, [4, 5])]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("read, text", [
+    (read_sequences, u"3 4\n3 5\n"),
+    (read_id_map, u"item\toriginal_id\n1\ta\n")])
+def test_a_file_in_utf_16_is_named_as_such(tmp_path, read, text, encoding):
+    path = write(tmp_path / "toy.txt", (u"\ufeff" + text).encode(encoding))
+    with pytest.raises(ValueError) as error:
+        read(path)
+    assert str(error.value) == path + ": it is UTF-16 text; save it as UTF-8"
+
+
 def test_a_long_malformed_line_is_quoted_in_part(tmp_path):
     path = write(tmp_path / "toy.txt", b"1 2 " + b"x" * 100000 + b"\n")
     with pytest.raises(ValueError, match=":1: '1 2 xxx") as error:
@@ -157,6 +173,8 @@ LINE = re.compile(br"[ \t\r\v\f]*([0-9]{1,19})[ \t\r\v\f]+([0-9]{1,19})"
 
 def is_well_formed(content):
     """The format's own definition, written down as a regular expression."""
+    if content.startswith(b"\xef\xbb\xbf"):
+        content = content[3:]
     lines = [line for line in content.split(b"\n") if line.strip()]
     matches = [LINE.match(line) for line in lines]
     return bool(lines) and all(
@@ -232,7 +250,8 @@ def test_an_id_map_gives_original_ids_and_titles(tmp_path):
                  u"\tThe \\t\u00dc\n2\ta\\tb\\\\n\t\n".encode("utf-8"))
     assert list(read_id_map(path).items()) == [
         (1, ("B00", u"The \t\u00dc")), (2, ("a\tb\\n", ""))]
-    path = write(tmp_path / "x.users.tsv", b"user\toriginal_id\n1\tann\n")
+    path = write(tmp_path / "x.users.tsv",
+                 b"\xef\xbb\xbfuser\toriginal_id\n1\tann\n")
     assert list(read_id_map(path).items()) == [(1, ("ann", ""))]
 
 

@@ -160,6 +160,25 @@ def folder(selected, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.parametrize("name", sorted(READERS))
+def test_a_record_saved_by_another_program_is_read_or_named(folder, name):
+    """With a byte order mark; in UTF-16, which JSON may be in and lines not."""
+    def read():
+        found = READERS[name](str(folder))
+        return str(getattr(found, "__dict__", found))
+
+    wanted = read()
+    text = u"\ufeff" + (folder / name).read_bytes().decode("utf-8")
+    for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
+        (folder / name).write_bytes(text.encode(encoding))
+        if encoding == "utf-8" or name.endswith(".json"):
+            assert read() == wanted
+        else:
+            with pytest.raises(ValueError, match="%s: it is UTF-16 text; save "
+                               "it as UTF-8" % name):
+                read()
+
+
 @fuzzed
 @given(name=st.sampled_from(sorted(READERS)), edits=EDITS)
 def test_a_damaged_record_is_a_value_error(folder, selected, name, edits):

@@ -30,6 +30,18 @@ def test_json_lines(tmp_path):
 
 
 @pytest.mark.parametrize("name, line", [
+    ("a.tsv", u"k\t1 2\n"), ("a.jsonl", u'{"key": "k", "items": [1, 2]}\n')])
+def test_a_byte_order_mark_is_no_part_of_a_key(tmp_path, name, line):
+    path = write(tmp_path / name, u"\ufeff" + line)
+    assert list(requests.read_requests(path)) == [("k", ["1", "2"])]
+    for encoding in ("utf-16-le", "utf-16-be"):
+        write(path, (u"\ufeff" + line).encode(encoding))
+        with pytest.raises(ValueError) as error:
+            list(requests.read_requests(path))
+        assert str(error.value) == path + ": it is UTF-16 text; save it as UTF-8"
+
+
+@pytest.mark.parametrize("name, line", [
     ("a.tsv", "1 2 3"), ("a.txt", "\t1 2"), ("a.txt", b"\xff\t1"),
     ("a.jsonl", "k\t1 2"), ("a.jsonl", "[1, 2]"), ("a.jsonl", '{"key": "k"}'),
     ("a.jsonl", '{"key": "k", "items": "12"}'),

@@ -30,6 +30,17 @@ def ticks_of(axis):
     return [text.get_text() for text in axis.get_xticklabels()]
 
 
+def test_a_run_may_have_any_name(figures):
+    """No part of it is a formula, and it stands in the legend."""
+    names = ["$\\frac$", "_x", "a$b$_{"]
+    plots.bars([("", [plots.Bars(name, i, False, [0.1], [0.0], [0.2])
+                      for i, name in enumerate(names)])], ["HR@10"], "HR@10")
+    plots.dots([("", [np.array([0.1, 0.2])] * 3)], names, "HR@10")
+    wanted = [r"\$\frac\$", " _x", r"a\$b\$_{"]
+    assert legend_of(figures[0]) == wanted
+    assert ticks_of(figures[1].axes[0]) == wanted
+
+
 def test_every_axis_is_named_and_every_series_in_the_legend(whole):
     assert len(whole[2]) == 8
     for figure in whole[2]:
