@@ -43,6 +43,7 @@ DATASETS = {
 PARTS = ("generation", "training", "evaluation", "growth", "ml-20m")
 CATALOGUES = (5000, 50000, 500000)
 LENGTHS = (50, 100, 200)
+BATCHES = (64, 128, 256, 512)
 DUPLICATES = (1, 10, 20)
 SHARES_OF_USERS = (0.25, 0.5, 1.0)
 STEPS = {"fast": 5, "plain": 3}   # that a process measures
@@ -275,6 +276,8 @@ def bench_growth(bench):
         cut = dict(bench.files("ml-1m", "ml-1m with L %d" % length),
                    max_seq_length=length)
         lengths.append(bench.training("with L %d" % length, cut))
+    batches = [bench.training("with batch %d" % size, options, batch_size=size)
+               for size in BATCHES]
     catalogues = []
     for size in CATALOGUES:
         changed = dict(options, bert_config_file=bench.config_with(size))
@@ -282,7 +285,7 @@ def bench_growth(bench):
             bench.training("with %d items, full softmax" % size, changed),
             bench.training("with %d items, num_sampled %d" % (
                 size, NUM_SAMPLED), changed, num_sampled=NUM_SAMPLED)]
-    bench.measure(lengths + catalogues)
+    bench.measure(lengths + batches + catalogues)
 
 
 def bench_ml_20m(bench):

@@ -2,6 +2,7 @@
 
 import ast
 import collections
+import json
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 from benchmarks import bench
 from benchmarks import kill, serve
 from benchmarks import synthetic
+from benchmarks import workers
 from conftest import ROOT
 from data.sequences import read_sequences
 
@@ -83,6 +85,26 @@ def test_latencies_of_requests_in_a_row_of_the_table():
     seconds = [0.002] * 50 + [0.004] * 50     # 0.3 s for 100 requests
     assert serve.table_row(64, seconds) == (
         "| 64 | 333.3 | 2.133e+04 | 3 ms | 4 ms |")
+
+
+def test_a_step_is_told_by_the_progress_between_first_and_last_line():
+    log = ("23:59:40 TensorFlow 2.15.1 on the CPU\n"
+           "23:59:50 4/60 steps, 0.4 steps/s, 02:20 left, loss 8.1\n"
+           "00:00:00 20/60 steps, 1 steps/s, 00:40 left, loss 8.0\n"
+           "00:00:18 60/60 steps, 1.5 steps/s, 00:00 left, loss 7.9\n")
+    assert workers.seconds_per_step(log) == 28 / 56.0
+    with pytest.raises(ValueError, match="no two lines"):
+        workers.seconds_per_step(log.splitlines()[1])
+
+
+def test_processes_that_train_together_are_told_of_each_other():
+    assert "TF_CONFIG" not in workers.environments(1)[0]
+    configs = [json.loads(environment["TF_CONFIG"])
+               for environment in workers.environments(3)]
+    assert [config["task"] for config in configs] == [
+        {"type": "worker", "index": index} for index in range(3)]
+    assert configs[0]["cluster"] == configs[2]["cluster"]
+    assert len(set(configs[0]["cluster"]["worker"])) == 3
 
 
 def test_kills_at_random_moments_leave_nothing_partial_and_lose_nothing(
