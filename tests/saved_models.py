@@ -27,7 +27,8 @@ rows = [dict(zip(names, [
     else value.tolist() for value in row])) for row in zip(*found)]
 print(json.dumps({"predictions": rows}))
 """
-HISTORIES = [["B 3", "B 5"], ["B 9"], [], ["x"],
+# In the order in which Recommender makes batches.
+HISTORIES = [[], ["x"], ["B 9"], ["B 3", "B 5"],
              ["B %d" % n for n in range(1, 2 * LENGTH)],
              ["B %d" % n for n in range(1, ITEMS - 2)],      # but three
              ["B %d" % n for n in range(1, ITEMS + 1)]]
