@@ -1,6 +1,6 @@
 """Writes what gen_data_fin.py writes, by Apache Beam, on one machine or many.
 
-    python gen_data_beam.py --dataset_name=ml-1m --direct_num_workers=2
+    python gen_data_beam.py --dataset_name=ml-1m --num_shards=8
 
 It needs requirements-beam.txt. Flags that it does not have are Beam's own:
 --runner=FlinkRunner --flink_master=... and so on.
@@ -105,7 +105,8 @@ def generate(patterns, target, options, beam_flags, holdout_validation=False,
         result.wait_until_finish()
         fault = beam_pipeline.read_outcome(temporary)
     finally:
-        FileSystems.delete([temporary])
+        # Object stores know a folder by the slash at its end.
+        FileSystems.delete([temporary + ("" if is_local else "/")])
     if fault is not None:
         raise ValueError(fault)
     _log_result(result, target, time.time() - started, holdout_validation)

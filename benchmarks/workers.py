@@ -27,17 +27,22 @@ REPEATS = 3
 _PROGRESS = re.compile(r"(\d\d):(\d\d):(\d\d) (\d+)/\d+ steps")
 
 
+def free_addresses(count):
+    """list of str, addresses on this machine that nothing listens at."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    addresses = ["127.0.0.1:%d" % one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return addresses
+
+
 def environments(count):
     """The environment of each of `count` processes that train together."""
     if count == 1:
         return [os.environ]
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    cluster = {"worker": ["127.0.0.1:%d" % one.getsockname()[1]
-                          for one in sockets]}
-    for one in sockets:
-        one.close()
+    cluster = {"worker": free_addresses(count)}
     return [dict(os.environ, TF_CONFIG=json.dumps(
         {"cluster": cluster, "task": {"type": "worker", "index": index}}))
             for index in range(count)]

@@ -48,7 +48,7 @@ def write_records(entries, skip, stream):
 
 def write_shard(batches, stream):
     """Writes a shard, of lists of hash and instance as one bytes."""
-    write_records(itertools.chain.from_iterable(batches), steps.HASH.size,
+    write_records(itertools.chain.from_iterable(batches), steps.NUMBER.size,
                   stream)
 
 
@@ -103,14 +103,13 @@ def publish(_, written, faults, final_names, user_count, folder):
             fault, or null.
     """
     steps.tally(users=user_count)
-    message = _first_fault(dict(written), faults, final_names, user_count)
+    written = dict(written)
+    message = _first_fault(written, faults, final_names, user_count)
     if message is None:
         # An attempt before this one may have got half way.
-        waiting = [pair for pair in ((name, dict(written)[name])
-                                     for name in final_names)
-                   if FileSystems.exists(pair[1])]
-        FileSystems.rename([temporary for _, temporary in waiting],
-                           [name for name, _ in waiting])
+        waiting = [name for name in final_names
+                   if FileSystems.exists(written[name])]
+        FileSystems.rename([written[name] for name in waiting], waiting)
     with FileSystems.create(FileSystems.join(folder, OUTCOME)) as stream:
         stream.write(json.dumps(message).encode())
 
@@ -181,10 +180,10 @@ def build(pipeline, files, target, folder, options, holdout_validation=False,
         users | "count users" >> beam.combiners.Count.Globally())
     sequences_of_ids = users | "ids" >> beam.FlatMap(steps.to_ids, catalogue)
 
-    files = _Files(target, folder)
-    _add_evaluation_files(files, sequences_of_ids, catalogue, user_count,
+    outputs = _Outputs(target, folder)
+    _add_evaluation_files(outputs, sequences_of_ids, catalogue, user_count,
                           options, holdout_validation, eval_users)
-    files.add_shards(
+    outputs.add_shards(
         sequences_of_ids
         | "windows" >> beam.FlatMap(steps.windows_of, options,
                                     holdout_validation)
@@ -193,16 +192,16 @@ def build(pipeline, files, target, folder, options, holdout_validation=False,
         | "mask" >> beam.FlatMap(steps.mask, catalogue, options,
                                  num_shards or 1),
         num_shards)
-    written, unwritten = files.written()
+    written, unwritten = outputs.written()
     (pipeline
      | "at the end" >> beam.Create([None])
      | "publish" >> beam.Map(
          publish, AsList(written),
          AsList((faults, unwritten) | "all faults" >> beam.Flatten()),
-         files.names, user_count, folder))
+         outputs.names, user_count, folder))
 
 
-def _add_evaluation_files(files, sequences_of_ids, catalogue, user_count,
+def _add_evaluation_files(outputs, sequences_of_ids, catalogue, user_count,
                           options, holdout_validation, eval_users):
     """Adds .test.tfrecord, .valid.tfrecord, .his and .vocab."""
     kept = sequences_of_ids
@@ -219,17 +218,17 @@ def _add_evaluation_files(files, sequences_of_ids, catalogue, user_count,
             lambda sequence, users: sequence.user in users, chosen)
     for ending, left_out in [(".test.tfrecord", 0), (".valid.tfrecord", 1)][
             :1 + holdout_validation]:
-        files.add(
+        outputs.add(
             ending, testable | "ask %s" % ending >> beam.Map(
                 steps.ask_last, left_out, catalogue, options),
             write_records, steps.PLACE.size)
-    files.add(".his", kept, write_history, catalogue)
-    files.add(
+    outputs.add(".his", kept, write_history, catalogue)
+    outputs.add(
         ".vocab", kept | "users" >> beam.Map(lambda sequence: sequence.user),
         write_vocabulary, catalogue, user_count)
 
 
-class _Files(object):
+class _Outputs(object):
     """The files that a pipeline writes.
 
     Attributes:

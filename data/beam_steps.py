@@ -25,11 +25,13 @@ RANGE_BYTES = 2 ** 20     # of an interactions file, what one task reads
 # Where a user first occurs: file, first byte of the range, how many users of
 # the range came before. As bytes they sort like the numbers.
 PLACE = struct.Struct(">IQI")
-HASH = struct.Struct(">Q")
+NUMBER = struct.Struct(">Q")
 
 # A user with the items' numbers in the interactions file, or their ids.
 Sequence = collections.namedtuple("Sequence", "place user items")
-Catalogue = collections.namedtuple("Catalogue", "items ids counter")
+# Of FreqVocab what the workers need: the items' numbers, ascending, their ids,
+# the id of [MASK], and the counter.
+Catalogue = collections.namedtuple("Catalogue", "items ids mask_id counter")
 
 # What is wrong with the input, and where. It flows through the pipeline like
 # everything else: an exception would have a runner try again, and print pages.
@@ -142,16 +144,15 @@ def count(batch):
         user's and the item's number in the sequence, as bytes.
     """
     batch = sorted(batch, key=lambda sequence: sequence.place)
-    numbers = np.concatenate([np.arange(len(each.items)) for each in batch])
-    owners = np.repeat(np.arange(len(batch)),
-                       [len(each.items) for each in batch])
+    starts = np.cumsum([0] + [len(each.items) for each in batch[:-1]])
     items, first, counts = np.unique(
         np.concatenate([each.items for each in batch]), return_index=True,
         return_counts=True)
+    owners = np.searchsorted(starts, first, side="right") - 1
     for item, owner, number, times in zip(
-            items.tolist(), owners[first].tolist(), numbers[first].tolist(),
+            items.tolist(), owners.tolist(), (first - starts[owners]).tolist(),
             counts.tolist()):
-        yield item, (times, batch[owner].place + HASH.pack(number))
+        yield item, (times, batch[owner].place + NUMBER.pack(number))
 
 
 def add_counts(counts):
@@ -163,9 +164,7 @@ def add_counts(counts):
 def number_items(counted, faults):
     """list of (item, (interactions, place)) -> Catalogue.
 
-    Its items are ascending, ids are theirs as `vocab.FreqVocab` gives them,
-    and the counter has the item tokens in the order of first appearance. With
-    faults (list of Fault) it is empty, so that no more work is done.
+    With faults (list of Fault) it is empty, so that no more work is done.
     """
     counted = [] if faults else counted
     in_order = sorted(counted, key=lambda pair: pair[1][1])
@@ -175,8 +174,9 @@ def number_items(counted, faults):
     tally(items=len(counter), interactions=sum(counter.values()))
     items = sorted(item for item, _ in counted)
     ids = words.convert_tokens_to_ids(map(vocab.item_token, items))
+    mask_id, = words.convert_tokens_to_ids(["[MASK]"])
     return Catalogue(np.array(items, np.int64), np.array(ids, np.int32),
-                     counter)
+                     mask_id, counter)
 
 
 def to_ids(sequence, catalogue):
@@ -210,28 +210,21 @@ def mask(batch, catalogue, options, num_shards):
     """
     users, starts, windows = zip(*batch)
     windows = [np.frombuffer(ids, np.int32) for ids in windows]
-    short = np.array([len(ids) < 2 for ids in windows])
-    copies = np.arange(options.dupe_factor + 1)
-    # A window of one item has no copy 0: copy 1 masks its last item too.
-    rows, copies = np.nonzero((copies > 0) | ~short[:, np.newaxis])
+    lengths = np.array(list(map(len, windows)))
+    rows, copies = np.nonzero(
+        instances.existing_copies(lengths, options.dupe_factor))
     users, starts = np.array(users)[rows], np.array(starts)[rows]
-    item_count = len(catalogue.items)
     records = instances.serialize_copies(
         [windows[row] for row in rows.tolist()], starts, users, copies,
-        mask_id(item_count), item_count, options)
+        catalogue.mask_id, len(catalogue.items), options)
     hashes = instances.order_hashes(users, starts, copies, options)
     shards = collections.defaultdict(list)
     for number, record in zip(hashes.tolist(), records):
-        shards[number * num_shards >> 64].append(HASH.pack(number) + record)
+        shards[number * num_shards >> 64].append(NUMBER.pack(number) + record)
     for shard in shards.items():
         yield shard
-    tally(windows=len(windows), one_item_windows=int(short.sum()),
-           instances=len(records))
-
-
-def mask_id(item_count):
-    """The id of [MASK] beside so many items."""
-    return item_count + 1 + vocab.SPECIAL_TOKENS.index("[MASK]")
+    tally(windows=len(windows), one_item_windows=int((lengths < 2).sum()),
+          instances=len(records))
 
 
 def is_testable(sequence):
@@ -243,7 +236,7 @@ def ask_last(sequence, left_out, catalogue, options):
     """The place and the instance that asks for the last item but `left_out`."""
     ids = sequence.items[:len(sequence.items) - left_out]
     record, = instances.serialize_last({sequence.user: ids},
-                                       mask_id(len(catalogue.items)), options)
+                                       catalogue.mask_id, options)
     if not left_out:
         tally(asked=1)
     return sequence.place + record

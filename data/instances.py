@@ -12,6 +12,7 @@ from data.windows import window_starts, window_step  # noqa: E402
 _PLACE = np.uint64(2 ** 20 - 1)  # the bits of a draw that hold its position
 _ORDER = 4                       # names the streams of the shuffle
 
+
 # --- masking ----------------------------------------------------------------
 
 def masked_counts(lengths, options):
@@ -110,6 +111,19 @@ def mask_last(window, mask_id):
 
 # --- instances --------------------------------------------------------------
 
+def existing_copies(lengths, dupe_factor):
+    """Which copies there are of windows: bool array [windows, dupe_factor + 1].
+
+    A window of one item has no copy 0: copy 1 masks its last item too.
+
+    Args:
+        lengths: int array [windows], items. dupe_factor: int.
+    """
+    exists = np.ones([len(lengths), dupe_factor + 1], bool)
+    exists[lengths < 2, 0] = False
+    return exists
+
+
 def order_hashes(users, starts, copies, options):
     """What the training instances are sorted by: uint64 array.
 
@@ -186,9 +200,7 @@ class TrainingInstances(object):
         numbers = np.arange(
             count, dtype=np.int32 if count < 2 ** 31 else np.int64)
         numbers = numbers.reshape(-1, self._copies)
-        # A window of one item has no copy 0: copy 1 masks its last item too.
-        exists = np.ones(numbers.shape, bool)
-        exists[self.windows[:, 2] < 2, 0] = False
+        exists = existing_copies(self.windows[:, 2], self._options.dupe_factor)
         hashes = order_hashes(
             self.windows[:, :1], self._starts[:, np.newaxis],
             np.arange(self._copies), self._options)

@@ -10,6 +10,7 @@ import util
 util.quiet_tensorflow()
 import input_pipeline  # noqa: E402
 import modeling  # noqa: E402
+from data import randomness  # noqa: E402
 from experiment import (  # noqa: E402
     consistency, distribution, record, requests, selection, validation)
 from experiment.checkpoints import (  # noqa: E402
@@ -27,7 +28,8 @@ OVERRIDES = ("attention_form", "hidden_dropout_prob",
 # What the checks found out; everything below `main` reads this, not flags.
 Job = collections.namedtuple(
     "Job", "config model_dir files words user_history start checkpoint chosen "
-           "validation checksums candidates names requests cluster args")
+           "validation checksums eval_users candidates names requests cluster "
+           "args")
 
 
 def _required_file(args, flag):
@@ -261,16 +263,27 @@ def _check_selection(model_dir, args):
     return None
 
 
-def _check_candidates(files, words, args):
+def _sampled_users(files, args):
+    """The test users whom --eval_users leaves, or None for all of them."""
+    if args.eval_users is None or not args.do_eval:
+        return None
+    users = list(input_pipeline.read_targets(files["test_input_file"]))
+    util.log("--eval_users: %d of the %d test users"
+             % (min(args.eval_users, len(users)), len(users)))
+    return randomness.sample(users, args.eval_users, evaluation.SEED)
+
+
+def _check_candidates(files, words, eval_users, args):
     """The candidates to rank: those of a file, {} to keep what is drawn for a
     new file, or None."""
     path = args.candidates_file
     if not (path and args.do_eval):
         return None
     if os.path.exists(path):
-        return evaluation.read_candidates(
-            path, words, input_pipeline.read_targets(files["test_input_file"]),
-            args.protocols)
+        targets = input_pipeline.read_targets(files["test_input_file"])
+        if eval_users is not None:
+            targets = {user: targets[user] for user in eval_users.tolist()}
+        return evaluation.read_candidates(path, words, targets, args.protocols)
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise ValueError("--candidates_file: no folder %s; make it, or correct "
@@ -354,7 +367,8 @@ def check_job(args):
     if not args.ignore_checksums:
         _check_consistency(files, words, user_history, windows, config, args)
     validation = _check_validation(windows, user_history, recorded, args)
+    eval_users = _sampled_users(files, args)
     return Job(config, model_dir, files, words, user_history, start,
-               checkpoint, chosen, validation, sums,
-               _check_candidates(files, words, args), names, asked,
+               checkpoint, chosen, validation, sums, eval_users,
+               _check_candidates(files, words, eval_users, args), names, asked,
                _check_cluster(args), args)

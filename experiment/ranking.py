@@ -10,8 +10,6 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-import input_pipeline  # noqa: E402
-from data import randomness  # noqa: E402
 from experiment import distribution, faults, record  # noqa: E402
 from experiment.model_fn import (  # noqa: E402
     RANKED, gpu_names, input_fn, make_estimator)
@@ -66,7 +64,7 @@ def evaluate(job, checkpoint):
             held_out=job.validation == record.HELD_OUT)
         results = estimator.evaluate(
             input_fn(job, "test_input_file", args.eval_batch_size,
-                     users=_sampled_users(job)),
+                     users=job.eval_users),
             checkpoint_path=checkpoint, hooks=[RankingHook(evaluator)])
     ranking = evaluator.results()
     results.update(ranking, valid_user=len(evaluator.users),
@@ -91,17 +89,6 @@ def evaluate(job, checkpoint):
               % (100.0 * evaluator.repeats / len(evaluator.users)))
     sys.stdout.flush()
     return results
-
-
-def _sampled_users(job):
-    """The users whom --eval_users leaves, or None for all of them."""
-    count = job.args.eval_users
-    if count is None:
-        return None
-    users = list(input_pipeline.read_targets(job.files["test_input_file"]))
-    util.log("--eval_users: %d of the %d test users"
-             % (min(count, len(users)), len(users)))
-    return randomness.sample(users, count, evaluation.SEED)
 
 
 def follow(job):

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,18 +13,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import input_pipeline
+from benchmarks.workers import free_addresses
 from conftest import LENGTH, MASKED, ROOT, results_of, run_flags
-
-
-def free_addresses(count):
-    """Addresses on this machine that nothing listens at."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    addresses = ["127.0.0.1:%d" % one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return addresses
 
 
 class Cluster(object):

@@ -15,7 +15,7 @@ pytest.importorskip("apache_beam")  # it has no release for Python 3.7
 import gen_data_fin
 import util
 from conftest import command, run_flags
-from data import beam_pipeline, beam_steps
+from data import beam_pipeline, beam_steps, randomness
 from masked_instances import options
 
 level = logging.getLogger().level
@@ -114,6 +114,10 @@ def test_eval_users_are_a_sample_of_those_who_can_be_asked(sampled):
                for user in history)
     assert words.user_count == whole.user_count == len(every) > 5
     assert words.counter == whole.counter
+    users = [int(user[len("user_"):]) for user, (items,) in every.items()
+             if len(items) >= 3]
+    assert {int(user[len("user_"):]) for user in history} == set(
+        randomness.sample(users, 5, options().random_seed).tolist())
     asked = [gen_data_fin.tf.train.Example.FromString(record)
              for record in gen_data_fin.tf.python_io.tf_record_iterator(
                  str(folder / "beam.test.tfrecord"))]

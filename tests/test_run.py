@@ -174,8 +174,9 @@ def test_a_model_directory_alone_gives_the_same_numbers(trained, tmp_path):
 
 
 def test_some_users_alone_can_be_evaluated(trained, tmp_path):
-    output, errors = run_on_copy(trained, tmp_path, "--do_eval",
-                                 "--eval_users=9", "--eval_batch_size=4")
+    asked = ["--do_eval", "--eval_users=9", "--eval_batch_size=4",
+             "--candidates_file=%s" % (tmp_path / "candidates.tsv")]
+    output, errors = run_on_copy(trained, tmp_path, *asked)
     assert "--eval_users: 9 of the 31 test users" in errors
     assert "valid_user:9.0" in output
     every, some = users_of(trained[0]), users_of(tmp_path)
@@ -186,6 +187,9 @@ def test_some_users_alone_can_be_evaluated(trained, tmp_path):
             assert values.tolist() == every[name][chosen].tolist(), name
     record = json.loads((tmp_path / "run" / "eval_config.json").read_text())
     assert record["flags"]["eval_users"] == 9
+    # And once more, from the candidates of these nine.
+    assert command("run.py", "--checkpointDir=%s" % (tmp_path / "run"),
+                   *asked)[:2] == (0, output)
 
 
 def test_a_model_directory_alone_is_trained_on(trained, tmp_path):

@@ -35,6 +35,16 @@ def test_items_are_numbered_from_1_by_descending_frequency_then_appearance():
         ["item_7", "item_5", "item_9", "item_2"]) == [1, 2, 3, 4]
 
 
+def test_counts_made_elsewhere_give_the_same_vocabulary():
+    words = toy_vocab()
+    again = vocab.FreqVocab.from_counts(
+        collections.Counter(words.counter), {"user_4", "user_1", "user_3"}, 3)
+    assert pickle.dumps(again, 2) == pickle.dumps(words, 2)
+    some = vocab.FreqVocab.from_counts(words.counter, {"user_1"}, 3)
+    assert (some.get_users(), some.get_user_count()) == ({"user_1"}, 3)
+    assert some.vocab_words == words.vocab_words
+
+
 def test_special_tokens_follow_the_items_in_a_fixed_order():
     assert toy_vocab().convert_tokens_to_ids(
         ["[pad]", "[MASK]", "[NO_USE]"]) == [5, 6, 7]

@@ -22,7 +22,8 @@ import tensorflow.compat.v1 as tf  # noqa: E402
 
 def catalogue_of(item_count):
     ids = np.arange(1, item_count + 1)
-    return Catalogue(ids, ids.astype(np.int32), collections.Counter())
+    return Catalogue(ids, ids.astype(np.int32), item_count + 2,
+                     collections.Counter())
 
 
 # --- reading ----------------------------------------------------------------

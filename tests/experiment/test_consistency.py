@@ -8,10 +8,11 @@ import pytest
 
 import conftest
 import gen_data_fin
-from data import generation
 import input_pipeline
 import util
+import vocab
 from conftest import LENGTH, MASKED, USERS
+from data import generation
 from experiment import consistency
 from experiment.job import check_job
 from test_job import arguments
@@ -151,6 +152,37 @@ def test_a_test_file_damaged_behind_its_first_record_is_one_line(
     damaged.write_bytes(bytes(content))
     message = refusal(dataset, tmp_path, test_input_file=damaged)
     assert message.startswith("%s: a damaged record" % damaged)
+
+
+# --- a history of some users ---------------------------------------------------
+
+def sample_of(dataset, users):
+    """(history, vocabulary) that hold these users alone, the counts of all."""
+    history = util.load_pickle(dataset.prefix + ".his", "dict")
+    words = util.load_pickle(dataset.prefix + ".vocab", "FreqVocab")
+    return ({user: history[user] for user in users},
+            vocab.FreqVocab.from_counts(words.counter, set(users), USERS))
+
+
+def test_a_history_may_have_the_users_alone_that_its_vocabulary_names(dataset):
+    history, words = sample_of(dataset, ["user_3", "user_8"])
+    consistency.check_vocabulary("x", words)
+    consistency.check_counts(history, words)
+    other, _ = sample_of(dataset, ["user_3", "user_9"])
+    with pytest.raises(ValueError, match="2 users are not the 2 that were chos"):
+        consistency.check_counts(other, words)
+    history["user_8"] = [history["user_8"][0] * 40]
+    with pytest.raises(ValueError, match="times in the history, the vocabulary"):
+        consistency.check_counts(history, words)
+
+
+def test_windows_of_users_outside_a_sample_are_not_compared():
+    history = {"user_3": [[5, 6, 7, 8]]}
+    consistency.check_windows([(4, [1, 2])], history, 8, sample=True)
+    for windows, sample in (([(4, [1, 2])], False), ([(3, [6, 5])], True),
+                            ([(4, [1, 9])], True)):
+        with pytest.raises(ValueError, match="user %d" % windows[0][0]):
+            consistency.check_windows(windows, history, 8, sample=sample)
 
 
 # --- windows ------------------------------------------------------------------

@@ -32,7 +32,7 @@ def arguments(dataset, folder, **changes):
         protocols=list(evaluation.PROTOCOLS), num_sampled=0,
         valid_input_file=None, eval_every_steps=0, early_stopping_patience=0,
         selection_metric="paper/ndcg@10", candidates_file=None,
-        ignore_checksums=False, allow_missing_users=False,
+        ignore_checksums=False, allow_missing_users=False, eval_users=None,
         distribution_strategy="none",
         eval_batch_size=256, do_predict=False, do_export=False,
         export_embeddings=False, top_k=10, predict_input_file=None,
