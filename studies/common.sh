@@ -9,7 +9,8 @@ runs=${CKPT_DIR:-./checkpoints}/studies/$study
 # One training and its evaluation, in $runs/<name>, with the variables given as
 # name=value; the rest of the arguments goes to run.py. The dataset is ml-1m,
 # unless `dataset` says otherwise. What is evaluated already is not run again,
-# and what was interrupted goes on.
+# what was interrupted goes on, and what a copy of the script beside this one
+# trains is left to it.
 run() {
   local name=$1 variables=()
   shift
@@ -17,6 +18,15 @@ run() {
     variables+=("$1")
     shift
   done
-  [ -f "$runs/$name/eval_results.txt" ] || env "${variables[@]}" \
-    model_dir="$runs/$name" "./run_${dataset:-ml-1m}.sh" "$@"
+  mkdir -p "$runs"
+  (
+    flock --nonblock 9 || exit 0
+    [ -f "$runs/$name/eval_results.txt" ] || env "${variables[@]}" \
+      model_dir="$runs/$name" "./run_${dataset:-ml-1m}.sh" "$@"
+  ) 9> "$runs/.$name.lock"
+}
+
+# Waits until no copy of the script trains this any more.
+wait_for() {
+  (flock 9) 9> "$runs/.$1.lock"
 }

@@ -27,6 +27,7 @@ short initializer-0.1 bert_config_file="$(wider_config 0.1)"
 short log_popularity output_bias=log_popularity
 
 # The last one again, asked with another [MASK] than it was trained on.
+wait_for log_popularity
 source ./common.sh
 set_up
 other=$runs/other-mask.test.tfrecord

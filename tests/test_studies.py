@@ -1,7 +1,9 @@
 """What the studies' scripts train, on a machine made of stand-ins."""
 
+import fcntl
 import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ def trainings(tmp_path):
     """A function, name of a study -> list of dicts, what each training is
     given; the run's name is under "run"."""
     (tmp_path / "bin").mkdir()
-    machine = Machine(tmp_path / "bin", "env", "sed")
+    machine = Machine(tmp_path / "bin", "env", "flock", "sed")
     copy_project(tmp_path)
     for folder in ("studies", "bert_train"):
         shutil.copytree(os.path.join(ROOT, folder), str(tmp_path / folder))
@@ -88,16 +90,51 @@ def test_of_the_plateau_one_thing_is_changed_at_a_time(trainings, tmp_path):
     assert runs[7]["do_train"] == "False"
 
 
-def test_the_softmax_is_full_or_sampled_with_the_same_seeds(trainings):
+def test_a_sampled_softmax_is_trained_as_the_full_one_of_the_forms(trainings):
     runs = trainings("sampled_softmax")
     assert {(run["num_sampled"], run["random_seed"]) for run in runs} == {
-        (sampled, seed) for sampled in ("0", "100", "1000") for seed in "123"}
-    assert {run["recipe"] for run in runs} == {"fast"}
+        (sampled, seed) for sampled in ("100", "1000") for seed in "123"}
+    full, = [run for run in trainings("attention_forms")
+             if run["run"] == "cross_published-1"]
+    for key in ("recipe", "num_train_steps"):
+        assert {run[key] for run in runs} == {full[key]}
 
 
 def test_what_is_evaluated_is_not_trained_again(trainings):
-    assert len(trainings("sampled_softmax")) == 9
+    assert len(trainings("sampled_softmax")) == 6
     assert trainings("sampled_softmax") == []
+
+
+def hold(tmp_path, study, name):
+    """The open file by which a copy of a study's script has a training."""
+    folder = tmp_path / "checkpoints" / "studies" / study
+    folder.mkdir(parents=True)
+    held = open(str(folder / (".%s.lock" % name)), "w")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    return held
+
+
+def test_what_another_copy_trains_is_left_to_it(trainings, tmp_path):
+    with hold(tmp_path, "sampled_softmax", "100-2"):
+        runs = trainings("sampled_softmax")
+    assert len(runs) == 5
+    assert "100-2" not in {run["run"] for run in runs}
+    assert [run["run"] for run in trainings("sampled_softmax")] == ["100-2"]
+
+
+def test_the_other_mask_waits_for_the_model_that_it_asks(trainings, tmp_path):
+    held = hold(tmp_path, "plateau", "log_popularity")
+
+    def finish():
+        with open(str(tmp_path / "log"), "a") as log:
+            log.write("finished=1\n")
+        held.close()
+
+    timer = threading.Timer(1.0, finish)
+    timer.start()
+    runs = trainings("plateau")
+    timer.join()
+    assert [run["run"] for run in runs if "finished" in run] == ["other-mask"]
 
 
 def ids_of(path):
