@@ -7,8 +7,10 @@ It needs requirements-beam.txt. Flags that it does not have are Beam's own:
 """
 
 import difflib
+import glob
 import logging
 import os
+import shutil
 import sys
 import time
 
@@ -48,7 +50,7 @@ def split_arguments(argv):
     """Parses this command's flags and returns the rest of argv, for Beam.
 
     Exits with one line where a flag has no value of its kind, or one of the
-    rest looks like one of this command's.
+    rest is no flag or looks like one of this command's.
     """
     try:
         rest = flags.FLAGS(argv, known_only=True)
@@ -56,6 +58,9 @@ def split_arguments(argv):
         sys.exit("gen_data_beam.py: error: %s" % error)
     own = flags.FLAGS.get_key_flags_for_module(sys.modules[__name__])
     for argument in rest[1:]:
+        if not argument.startswith("--"):
+            sys.exit("gen_data_beam.py: error: %r is not a flag; flags, Beam's "
+                     "too, are written --name=value" % argument)
         name = argument.lstrip("-").split("=")[0]
         near = difflib.get_close_matches(
             name, [flag.name for flag in own], cutoff=0.85)
@@ -105,8 +110,10 @@ def generate(patterns, target, options, beam_flags, holdout_validation=False,
         result.wait_until_finish()
         fault = beam_pipeline.read_outcome(temporary)
     finally:
-        # Object stores know a folder by the slash at its end.
-        FileSystems.delete([temporary + ("" if is_local else "/")])
+        if is_local:
+            shutil.rmtree(temporary)
+        else:  # object stores know a folder by the slash at its end
+            FileSystems.delete([temporary + "/"])
     if fault is not None:
         raise ValueError(fault)
     _log_result(result, target, time.time() - started, holdout_validation)
@@ -140,8 +147,8 @@ def main(argv):
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [
             os.path.dirname(os.path.abspath(__file__)),
             os.environ.get("PYTHONPATH")]))
-        generate(args.input or [os.path.join(
-            args.data_dir, args.dataset_name + ".txt")], target, options,
+        generate(args.input or [glob.escape(os.path.join(
+            args.data_dir, args.dataset_name + ".txt"))], target, options,
             beam_flags, args.holdout_validation, args.num_shards,
             args.eval_users)
 

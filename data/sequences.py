@@ -168,16 +168,20 @@ def read_id_map(path):
     """
     util.check_utf8(path)
     ids = collections.OrderedDict()
-    with io.open(path, encoding="utf-8", newline="\n") as lines:
+    with open(path, "rb") as lines:
         next(lines, None)  # the columns' names
         for line_number, line in enumerate(lines, 2):
-            fields = line.rstrip("\n").split("\t")
+            try:
+                fields = line.decode("utf-8").rstrip("\n").split("\t")
+            except UnicodeDecodeError:
+                fields = []
             if len(fields) not in (2, 3) or not re.match(
                     r"[0-9]+\Z", fields[0]):
-                raise ValueError("%s:%d: %s is not number, id and title; "
-                                 "write the file again with "
-                                 "data/prepare_data.py"
-                                 % (path, line_number, util.quote(line)))
+                raise ValueError("%s:%d: %s is not number, id and title in "
+                                 "UTF-8; write the file again with "
+                                 "data/prepare_data.py" % (
+                                     path, line_number, util.quote(
+                                         line.decode("utf-8", "replace"))))
             ids[int(fields[0])] = (
                 unescape(fields[1]), unescape("".join(fields[2:])))
     return ids

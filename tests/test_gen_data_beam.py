@@ -190,19 +190,22 @@ def test_bad_input_leaves_nothing(tmp_path, text, shards, part):
 
 
 def test_bad_input_ends_the_command_with_one_line(tmp_path):
-    (tmp_path / "x.txt").write_bytes(b"1 2\n1 x\n")
-    status, output, errors = run(tmp_path)
+    (tmp_path / "x[1].txt").write_bytes(b"1 2\n1 x\n")  # a name, not a glob
+    status, output, errors = run(tmp_path, "--dataset_name=x[1]")
     assert (status, output) == (1, "")
     assert errors.splitlines()[-1] == (
-        "gen_data_beam.py: error: %s/x.txt: byte 4: 'x' is not an id; users and "
-        "items are integers from 1 to 9223372036854775807" % tmp_path)
-    assert len(errors.splitlines()) == 2 and os.listdir(str(tmp_path)) == ["x.txt"]
+        "gen_data_beam.py: error: %s/x[1].txt: byte 4: 'x' is not an id; users "
+        "and items are integers from 1 to 9223372036854775807" % tmp_path)
+    assert len(errors.splitlines()) == 2
+    assert os.listdir(str(tmp_path)) == ["x[1].txt"]
 
 
 @pytest.mark.parametrize("flag, part", [
     ("--dupe_facter=3", "--dupe_facter=3 is no flag of this command; is it "
      "--dupe_factor?"),
     ("--dupe_factor=three", "flag --dupe_factor=three: "),
+    ("stray", "'stray' is not a flag"),
+    ("-x", "'-x' is not a flag"),
     ("--runner=Nobody", "Nobody")])
 def test_a_flag_that_is_wrong_is_one_line(tmp_path, flag, part):
     (tmp_path / "x.txt").write_bytes(b"1 2\n")

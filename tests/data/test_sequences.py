@@ -256,7 +256,7 @@ def test_an_id_map_gives_original_ids_and_titles(tmp_path):
 
 
 @pytest.mark.parametrize("line", [b"1", b"x\ta", b"1\ta\tb\tc", b"-1\ta",
-                                  b"\xc2\xb2\ta", b""])
+                                  b"\xc2\xb2\ta", b"1\tcaf\xe9", b""])
 def test_a_malformed_line_of_an_id_map_is_named(tmp_path, line):
     path = write(tmp_path / "map.tsv", b"item\toriginal_id\n1\ta\n%s\n" % line)
     with pytest.raises(ValueError, match="map.tsv:3: "):
