@@ -1,6 +1,7 @@
 """Trains the model of a job, from where its directory stands."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 
@@ -65,10 +66,42 @@ def train(job):
         start = int(tf.train.load_variable(job.start, "global_step"))
     if _is_done(job, start):
         return
-    with util.one_line_errors("run.py"):
-        strategy = distribution.make(args.distribution_strategy)
-        distribution.check_batch(strategy, job.cluster, args.batch_size)
-    tf.gfile.MakeDirs(job.model_dir)
+    with contextlib.ExitStack() as held:
+        with util.one_line_errors("run.py"):
+            strategy = distribution.make(args.distribution_strategy)
+            distribution.check_batch(strategy, job.cluster, args.batch_size)
+            tf.gfile.MakeDirs(job.model_dir)
+            if job.cluster.is_chief:
+                held.enter_context(alone(job.model_dir))
+        _train_from(job, start, strategy)
+
+
+@contextlib.contextmanager
+def alone(model_dir):
+    """Keeps other trainings out of a model directory.
+
+    The lock is the system's: it goes with the process, however that ends.
+
+    Raises:
+        ValueError: another training has it.
+    """
+    descriptor = os.open(model_dir, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError("another process is training %s; wait for it, or "
+                             "pass another --signature" % model_dir)
+        except OSError:
+            pass  # a filesystem without locks
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _train_from(job, start, strategy):
+    """Trains on from a step, in a model directory that is there."""
+    args = job.args
     util.log("training %s from step %d to %d; validation items: %s" % (
         job.model_dir, start, args.num_train_steps, job.validation))
     saver = saving.SavingHook(job.model_dir, args.save_checkpoints_steps)

@@ -12,7 +12,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from conftest import ROOT, command, run_flags, scalars_of
-from experiment import checkpoints, saving
+from experiment import checkpoints, saving, training
 
 
 def steps_in(folder):
@@ -117,6 +117,23 @@ def test_a_signal_that_is_ignored_stays_ignored():
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+# --- two trainings -------------------------------------------------------------
+
+def test_a_second_training_of_a_model_directory_is_refused(dataset, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with training.alone(str(folder)):
+        status, _, errors = command("run.py", *run_flags(
+            dataset, tmp_path, do_train=True))
+    assert (status, last_line(errors)) == (
+        1, "run.py: error: another process is training %s; wait for it, or "
+        "pass another --signature" % folder)
+    assert os.listdir(str(folder)) == []
+    for _ in range(2):  # the lock goes with the block
+        with training.alone(str(folder)):
+            pass
 
 
 # --- values that are not finite --------------------------------------------------
