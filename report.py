@@ -149,8 +149,7 @@ def main(argv):
             runs, choose_protocols(runs, args.protocols), args)
         write_report(args.output, "BERT4Rec runs: " + ", ".join(
             run.name for run in runs), printed + further)
-    sys.stdout.write(to_markdown(printed))
-    sys.stdout.flush()
+    util.say(to_markdown(printed).rstrip("\n"))
     util.log("report in %s" % os.path.join(args.output, "report.html"))
 
 

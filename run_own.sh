@@ -68,7 +68,7 @@ prepare() {
 
 # Sets the sizes that the environment leaves open, by the data, and says why.
 choose_sizes() {
-  local name chosen
+  local name chosen given=${bert_config_file:-}
   local command=("$PYTHON" data/choose_sizes.py "$data_dir/$dataset_name.txt")
   for name in max_seq_length masked_lm_prob max_predictions_per_seq \
       prop_sliding_window dupe_factor dim batch_size eval_every_steps \
@@ -78,6 +78,7 @@ choose_sizes() {
   chosen=$("${command[@]}")
   echo "$chosen"
   eval "$chosen"
+  bert_config_file=${given:-$bert_config_file}
 }
 
 write_report() {
@@ -98,7 +99,8 @@ prepare
 choose_sizes
 set_defaults
 made=$data_dir/$dataset_name$signature.train.tfrecord
-make_once "$made" "$(cksum < "$data_dir/$dataset_name.txt")" generate
+make_once "$made" "$(cksum < "$data_dir/$dataset_name.txt") $mask_prob $prop_sliding_window $masked_lm_prob $dupe_factor $max_predictions_per_seq $max_seq_length" \
+  generate
 train_and_evaluate --eval_every_steps="$eval_every_steps" "${run_flags[@]}"
 report=report/$(basename "$model_dir")
 make_once "$report/report.html" "$(cksum < "$model_dir/eval_results.txt")" write_report

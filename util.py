@@ -287,6 +287,14 @@ def log(message):
     sys.stderr.flush()
 
 
+def say(text):
+    """Prints text to standard output, with ? for what its encoding lacks: that
+    of Python 3.6 without a locale is ASCII."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding))
+    sys.stdout.flush()
+
+
 def check_values(defined, values):
     """Raises ValueError for a value that its flag does not take.
 

@@ -39,7 +39,8 @@ def main(steps):
         run_whole(place.generation())
         process = subprocess.Popen(
             place.training() + ["--num_train_steps=%d" % steps,
-                                "--save_checkpoints_steps=%d" % (steps // 40),
+                                "--save_checkpoints_steps=%d" % max(
+                                    steps // 40, 1),
                                 "--eval_every_steps=%d" % (steps // 4),
                                 "--keep_checkpoint_max=3"],
             stderr=subprocess.DEVNULL)
@@ -51,7 +52,8 @@ def main(steps):
                       % ((done,) + held_by(process.pid)))
                 due.pop(0)
             time.sleep(0.05)
-        process.wait()
+        if process.wait():
+            sys.exit("the training ended with status %d" % process.returncode)
 
 
 if __name__ == "__main__":

@@ -349,7 +349,7 @@ def prepare(args, arguments):
     try:
         prepared = interactions.prepare(raw, choices)
     except ValueError as error:
-        raise ValueError("%s: %s" % (path, error))
+        raise ValueError("%s: %s%s" % (path, error, _malformed(lines)))
     found = statistics(prepared)
     with util.AtomicFiles() as files:
         interactions.write(files.path(prefix + ".txt"), prepared.users,
@@ -365,6 +365,13 @@ def prepare(args, arguments):
     report(choices, prepared, found, lines, source.published)
     util.log("wrote %s{%s} in %.1f s" % (prefix, ",".join(ENDINGS),
                                          time.time() - started))
+
+
+def _malformed(lines):
+    """What of a file with nothing left was left out as malformed: str."""
+    examples = [example for each in lines for example in each.examples]
+    return "; %d malformed lines were left out, the first: %s" % (
+        sum(each.skipped for each in lines), examples[0]) if examples else ""
 
 
 def obtain(args, source):

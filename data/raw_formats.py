@@ -101,8 +101,8 @@ class Lines(object):
     Attributes:
         skip: bool, whether a rejected line is left out; None: it may not be.
         number: int, of the line yielded last, from 1.
-        skipped: int, how many rejections there were under on_error skip.
-        examples: list of str, the first of them.
+        skipped: int, how many lines were left out under on_error skip.
+        examples: list of str, what was wrong with the first of them.
     """
 
     def __init__(self, stream, path, skip=False, encoding="utf-8",
@@ -119,12 +119,15 @@ class Lines(object):
             problem: str, what is wrong.
             first: int, the line where it begins; None: the current one.
         """
-        message = "%s:%d: %s" % (self._path, first or self.number, problem)
+        first = first or self.number
+        if first < self.number:
+            problem += " (down to line %d)" % self.number
+        message = "%s:%d: %s" % (self._path, first, problem)
         if not self.skip:
             raise ValueError(message + (
                 "" if self.skip is None else
                 "; correct it, or leave such lines out with --on_error=skip"))
-        self.skipped += 1
+        self.skipped += self.number - first + 1
         if len(self.examples) < EXAMPLES:
             self.examples.append(message)
 

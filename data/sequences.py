@@ -172,7 +172,7 @@ def read_id_map(path):
         next(lines, None)  # the columns' names
         for line_number, line in enumerate(lines, 2):
             try:
-                fields = line.decode("utf-8").rstrip("\n").split("\t")
+                fields = line.decode("utf-8").rstrip("\r\n").split("\t")
             except UnicodeDecodeError:
                 fields = []
             if len(fields) not in (2, 3) or not re.match(

@@ -113,7 +113,9 @@ def _lines(path, ids):
                     _check_header(path, fields)
                 else:
                     yield number, _parse(fields, ids)
-    except (EOFError, zlib.error) as error:
+    except (EOFError, zlib.error, OSError) as error:
+        if getattr(error, "errno", None):  # of the system, not of the content
+            raise
         raise ValueError("%s: damaged after line %d (%s); write it again"
                          % (path, number, error))
     except _LineError as error:

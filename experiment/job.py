@@ -292,18 +292,22 @@ def _check_candidates(files, words, eval_users, args):
     return {}
 
 
-def _check_catalogue(words, user_history, args):
+def _check_catalogue(words, user_history, eval_users, args):
     """Raises ValueError where there are too few items to draw negatives from:
     now, not after a training."""
-    asked = []
+    asked, ranked = [], user_history
+    if eval_users is not None:
+        names = {"user_%d" % user for user in eval_users}
+        ranked = {name: history for name, history in user_history.items()
+                  if name in names}
     if args.do_eval and not (args.candidates_file
                              and os.path.exists(args.candidates_file)):
-        asked.append((args.protocols, 0))
+        asked.append((ranked, args.protocols, 0))
     if args.do_train and args.valid_input_file:
-        asked.append(([args.selection_metric.split("/")[0]], 1))
-    for protocols, left_out in asked:
+        asked.append((user_history, [args.selection_metric.split("/")[0]], 1))
+    for histories, protocols, left_out in asked:
         evaluation.check_catalogue(
-            words.get_item_count(), user_history, protocols,
+            words.get_item_count(), histories, protocols,
             args.max_seq_length, left_out)
 
 
@@ -344,7 +348,8 @@ def check_job(args):
             and user_history is None):
         raise ValueError("--output_bias=log_popularity counts what training "
                          "sees; pass --user_history_filename, the .his file")
-    _check_catalogue(words, user_history, args)
+    eval_users = _sampled_users(files, args)
+    _check_catalogue(words, user_history, eval_users, args)
     names = _check_names(words, args)
     asked = requests.check_requests(args, names) if args.do_predict else None
     if args.num_sampled >= config.vocab_size - 1:
@@ -367,7 +372,6 @@ def check_job(args):
     if not args.ignore_checksums:
         _check_consistency(files, words, user_history, windows, config, args)
     validation = _check_validation(windows, user_history, recorded, args)
-    eval_users = _sampled_users(files, args)
     return Job(config, model_dir, files, words, user_history, start,
                checkpoint, chosen, validation, sums, eval_users,
                _check_candidates(files, words, eval_users, args), names, asked,

@@ -22,7 +22,7 @@ def predict(job, checkpoint):
         checkpoint, job.names.path or "the interactions file, by numbers"))
     recommender = Recommender(job, checkpoint)
     if any(getattr(job.args, flag) is not None for flag in requests.ONE):
-        print(one_table(job, recommender))
+        util.say(one_table(job, recommender))
     else:
         write(job, recommender)
 

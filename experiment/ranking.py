@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import os
-import sys
 
 import evaluation
 import util
@@ -75,19 +74,18 @@ def evaluate(job, checkpoint):
         _write_results(job, checkpoint, results, evaluator)
         _write_scalars(estimator.eval_dir(), ranking, results["global_step"])
     if "seed" in args.protocols:
-        print(evaluation.published_line(
+        util.say(evaluation.published_line(
             {name: ranking["seed/" + name] for name in evaluation.METRICS},
             len(evaluator.users)))
     if args.full_table:
-        print(evaluation.results_table(results, args.protocols,
-                                       args.eval_seeds))
+        util.say(evaluation.results_table(results, args.protocols,
+                                          args.eval_seeds))
     else:
-        print(evaluation.summary_table(results, args.protocols))
+        util.say(evaluation.summary_table(results, args.protocols))
     if evaluator.repeats:
-        print("%.1f %% of the users are asked for an item that they had before; "
-              "no other such item is among its candidates"
-              % (100.0 * evaluator.repeats / len(evaluator.users)))
-    sys.stdout.flush()
+        util.say("%.1f %% of the users are asked for an item that they had "
+                 "before; no other such item is among its candidates"
+                 % (100.0 * evaluator.repeats / len(evaluator.users)))
     return results
 
 
@@ -116,7 +114,6 @@ def _write_results(job, checkpoint, results, evaluator):
     published code writes it.
     """
     path = os.path.join(job.model_dir, RESULTS_FILE)
-    candidates = job.args.candidates_file
     with util.AtomicFiles() as files:
         with open(files.path(path), "w") as stream:
             stream.write(job.config.to_json_string())
@@ -125,17 +122,27 @@ def _write_results(job, checkpoint, results, evaluator):
         evaluation.write_user_rows(
             files.path(os.path.join(job.model_dir, USERS_FILE)),
             evaluator.user_rows())
+        sums = dict(job.checksums, **_keep_candidates(files, job, evaluator))
         record.write(
             files.path(os.path.join(job.model_dir, record.EVALUATION_FILE)),
             record.describe_evaluation(
                 vars(job.args), checkpoint, int(results["global_step"]),
-                job.checksums, gpu_names()))
-        if candidates and not os.path.exists(candidates):
-            evaluation.write_candidates(
-                files.path(candidates), job.words, evaluator.candidates,
-                compress=candidates.endswith(".gz"))
-            util.log("candidates in %s" % candidates)
+                sums, gpu_names()))
     util.log("results in %s, each user's in %s" % (path, USERS_FILE))
+
+
+def _keep_candidates(files, job, evaluator):
+    """Writes --candidates_file where it is given and not there; its checksum,
+    as `record.checksums` returns it."""
+    path = job.args.candidates_file
+    if not path or os.path.exists(path):
+        return record.checksums({"candidates_file": [path] if path else []})
+    written = files.path(path)
+    evaluation.write_candidates(written, job.words, evaluator.candidates,
+                                compress=path.endswith(".gz"))
+    util.log("candidates in %s" % path)
+    return {"candidates_file": {
+        os.path.basename(path): record.sha256_of(written)}}
 
 
 def _write_scalars(folder, metrics, step):

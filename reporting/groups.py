@@ -11,14 +11,15 @@ from reporting import plots, stats
 from reporting.page import NOTHING, Figure, Section, Table, p_cell
 from reporting.runs import check_same_users, of_training, user_metrics
 
-# Flags that may differ within a group: the seed, and where the run lies ...
-_OF_A_RUN = ("random_seed", "checkpointDir", "signature")
+# Flags that may differ within a group: the seed, where the run lies, and how
+# much of it is kept ...
+_OF_A_RUN = ("random_seed", "checkpointDir", "signature", "keep_checkpoint_max")
 # ... and names of files whose content is recorded.
 _NAMES = ("bert_config_file", "train_input_file", "valid_input_file",
           "user_history_filename", "vocab_filename")
-# What of an evaluation decides who is ranked among what.
-_CANDIDATES = ("candidates_file", "use_pop_random")
-_SURROUNDINGS = ("packages", "git_revision")
+# A record of an older revision lacks the flags that came later. They were off.
+_OFF = (None, False, 0, "", "none")
+_SURROUNDINGS = ("python", "packages", "git_revision", "git_dirty")
 
 # `runs` have a seed each; `number` counts the groups.
 Group = collections.namedtuple("Group", "number name runs")
@@ -31,7 +32,8 @@ def seed_groups(runs):
 
     Runs are of one group where the recorded flags of the training, the
     content of the data files and the model config are the same, and the
-    evaluation's candidates, too. So is the step, unless validation chose it.
+    evaluation's users and candidates, too. So is the step, unless validation
+    chose it.
     A seed that comes again is no other training: that run stands alone.
 
     Args:
@@ -53,15 +55,22 @@ def seed_groups(runs):
 
 def _all_but_seed(run):
     """str, the same for runs that differ in the training seed alone."""
-    training, evaluated = of_training(run.record), run.evaluation or {}
+    training = of_training(run.record)
     return json.dumps([
         {flag: value for flag, value in training["flags"].items()
-         if flag not in _OF_A_RUN + _NAMES},
-        _sums(training), training.get("model_config"),
-        [evaluated.get("flags", {}).get(flag) for flag in _CANDIDATES],
-        _sums(evaluated).get("test_input_file"),
+         if flag not in _OF_A_RUN + _NAMES and value not in _OFF},
+        _sums(training), training.get("model_config"), _ranked(run),
         training["flags"].get("valid_input_file") is None
         and run.results.get("global_step")], sort_keys=True)
+
+
+def _ranked(run):
+    """What decides who was ranked among what, as far as it is recorded: list."""
+    evaluated = run.evaluation or {}
+    flags, sums = evaluated.get("flags", {}), _sums(evaluated)
+    return [flags.get("use_pop_random"), sums.get("test_input_file"),
+            sums.get("candidates_file", flags.get("candidates_file")),
+            run.users and [run.users.user.tolist(), run.users.item.tolist()]]
 
 
 def _sums(recorded):

@@ -20,6 +20,7 @@ from reporting.events import read_curves
 _SIGNATURE = re.compile(r"(-(mp|sw|mlp|df|mpps|msl)-?[0-9.]+)*(-ho)?$")
 _ENDING = re.compile(r"\.(vocab|his|(train|valid|test)\.tfrecord"
                      r"(-[0-9]+-of-[0-9]+)?)$")
+_NOT_GENERATED = ("items_file", "candidates_file")
 
 RESULTS_FILE = "eval_results.txt"
 USERS_FILE = "eval_users.tsv"
@@ -235,7 +236,8 @@ def user_metrics(run, protocols, metrics):
 def of_training(recorded):
     """A training's record without what only evaluations and predictions
     read."""
-    others = record.EVALUATION_FLAGS + record.PREDICTION_FLAGS
+    others = record.EVALUATION_FLAGS + record.PREDICTION_FLAGS + (
+        "items_file",)
     return dict(recorded, **{
         part: {flag: value for flag, value in recorded[part].items()
                if flag not in others}
@@ -258,7 +260,7 @@ def dataset_names(run):
         of a signature that was given by hand stays in the name.
     """
     files = [name for found in (run.record, run.evaluation) if found
-             for names in found.get("data_files", {}).values()
-             for name in names]
+             for flag, names in found.get("data_files", {}).items()
+             if flag not in _NOT_GENERATED for name in names]
     return sorted({_SIGNATURE.sub("", _ENDING.sub("", name))
                    for name in files})

@@ -138,8 +138,10 @@ def reading_notes(runs, protocols):
              "In square brackets: the 95 % bootstrap interval over test users. "
              "It says how far other users would move the number, not how far "
              "another training seed would."]
-    without = [run.name for run in runs if not any(
-        "%s/%s/low" % (protocol, evaluation.METRICS[0]) in run.results
+    first = "%s/" + evaluation.METRICS[0]
+    without = [run.name for run in runs if any(
+        first % protocol in run.results
+        and first % protocol + "/low" not in run.results
         for protocol in protocols)]
     if without:
         notes.append("Without intervals, which an older %s does not hold "

@@ -187,6 +187,8 @@ def test_some_users_alone_can_be_evaluated(trained, tmp_path):
             assert values.tolist() == every[name][chosen].tolist(), name
     record = json.loads((tmp_path / "run" / "eval_config.json").read_text())
     assert record["flags"]["eval_users"] == 9
+    assert record["data_files"]["candidates_file"] == {
+        "candidates.tsv": sha256_of(str(tmp_path / "candidates.tsv"))}
     # And once more, from the candidates of these nine.
     assert command("run.py", "--checkpointDir=%s" % (tmp_path / "run"),
                    *asked)[:2] == (0, output)

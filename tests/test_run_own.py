@@ -170,6 +170,12 @@ def test_what_the_environment_sets_is_not_chosen(project):
         assert word in commands[3].split()
 
 
+def test_a_model_config_of_the_environment_is_taken(project):
+    _, commands, _, _ = project.run("ratings.csv", *COLUMNS,
+                                    bert_config_file="mine.json")
+    assert "--bert_config_file=mine.json" in commands[3].split()
+
+
 # --- again ------------------------------------------------------------------
 
 def test_the_same_command_again_prepares_and_generates_nothing(project):
@@ -234,6 +240,13 @@ def test_generated_files_follow_the_interactions(project):
     (project.folder / "data" / "ratings.txt").write_text("1 2\n")
     _, commands, _, _ = project.run("ratings.csv", *COLUMNS)
     assert "gen_data_fin.py" in scripts(commands)
+
+
+def test_other_masks_generate_anew_under_the_same_signature(project):
+    for mask_prob, generated in (("1.0", True), ("1.0", False), ("0.5", True)):
+        _, commands, _, _ = project.run("ratings.csv", *COLUMNS,
+                                        signature="-a", mask_prob=mask_prob)
+        assert ("gen_data_fin.py" in scripts(commands)) == generated
 
 
 # --- what cannot be ---------------------------------------------------------

@@ -356,6 +356,16 @@ def test_log_prints_one_line_with_the_time_to_standard_error(capsys):
     assert re.match(r"\d\d:\d\d:\d\d reading\n\Z", err)
 
 
+@pytest.mark.parametrize("encoding, printed", [
+    ("ascii", b"\x3f 1\n"), ("latin-1", b"\xb1 1\n"),
+    ("utf-8", b"\xc2\xb1 1\n")])
+def test_what_is_said_is_printed_whatever_the_encoding(encoding, printed):
+    code = "import util; util.say(u'\\xb1 1')"
+    assert subprocess.check_output(
+        [sys.executable, "-c", code], cwd=ROOT,
+        env=dict(os.environ, PYTHONIOENCODING=encoding)) == printed
+
+
 @pytest.mark.parametrize("error", [ValueError, IOError])
 def test_an_expected_error_becomes_one_line_and_exit_status_1(error):
     code = ("import util\n"

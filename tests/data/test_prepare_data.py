@@ -419,6 +419,14 @@ def test_a_file_without_a_single_interaction_is_an_error(tmp_path, text):
     assert "own.csv" in refused(tmp_path, source, "--on_error=skip", *OWN)
 
 
+def test_where_all_lines_are_malformed_the_first_is_told(tmp_path):
+    source = write(tmp_path / "own.csv", "who,what,when\nb,x,soon\nb,,2\n")
+    assert re.search(
+        "no interactions.*; 2 malformed lines were left out, the first: .*"
+        "own.csv:2: .*'soon'",
+        refused(tmp_path, source, "--on_error=skip", *OWN))
+
+
 @pytest.mark.parametrize("arguments, parts", [
     ((), ("ml-1m, ml-20m, beauty, steam", "--input")),
     (("ml-2m",), ("'ml-2m' is no dataset", "ml-1m")),

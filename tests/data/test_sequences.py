@@ -255,6 +255,12 @@ def test_an_id_map_gives_original_ids_and_titles(tmp_path):
     assert list(read_id_map(path).items()) == [(1, ("ann", ""))]
 
 
+def test_an_id_map_may_have_been_saved_with_other_line_ends(tmp_path):
+    path = write(tmp_path / "x.users.tsv",
+                 b"user\toriginal_id\r\n1\tann\r\n2\ta\\r\r\n")
+    assert list(read_id_map(path).values()) == [("ann", ""), ("a\r", "")]
+
+
 @pytest.mark.parametrize("line", [b"1", b"x\ta", b"1\ta\tb\tc", b"-1\ta",
                                   b"\xc2\xb2\ta", b"1\tcaf\xe9", b""])
 def test_a_malformed_line_of_an_id_map_is_named(tmp_path, line):

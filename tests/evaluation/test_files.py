@@ -170,6 +170,12 @@ def test_a_packed_file_that_ends_early_is_one_error(tmp_path, keep):
     assert "c.tsv.gz: damaged after line" in refusal(path)
 
 
+def test_a_file_that_is_called_packed_and_is_not_is_named(tmp_path):
+    path = tmp_path / "c.tsv.gz"
+    path.write_text(HEADER)
+    assert "c.tsv.gz: damaged after line 0" in refusal(path)
+
+
 # --- eval_users.tsv ---------------------------------------------------------
 
 def test_a_line_a_user_below_the_column_names(tmp_path):

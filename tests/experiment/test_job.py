@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+from unittest import mock
 
 import pytest
 
@@ -14,6 +15,7 @@ from conftest import (
     CONFIG, ITEMS, LENGTH, MASKED, USERS, command, in_process, run_flags)
 from data import generation
 from data.sequences import read_sequences
+from experiment import job
 from experiment.job import check_job
 
 
@@ -272,6 +274,19 @@ def test_too_small_a_catalogue_names_the_remedy(tmp_path):
         small, tmp_path, protocols="full", **flags))
     assert status == 0, errors
     assert output.splitlines()[2].startswith("full")
+
+
+def test_the_catalogue_need_suffice_for_those_who_are_ranked_alone():
+    words = mock.Mock(get_item_count=lambda: 120)
+    history = {"user_1": [list(range(1, 9))], "user_2": [list(range(1, 50))]}
+    args = argparse.Namespace(do_eval=True, do_train=False, protocols=["paper"],
+                              candidates_file=None, max_seq_length=5)
+    for users, refused in ((None, "user 2"), ([1], None), ([2], "user 2")):
+        try:
+            job._check_catalogue(words, history, users, args)
+            assert refused is None
+        except ValueError as error:
+            assert refused is not None and refused in str(error)
 
 
 def test_dropout_flags_override_the_model_config(dataset, tmp_path):

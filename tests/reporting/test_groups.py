@@ -71,6 +71,13 @@ def test_another_flag_model_or_content_is_another_training(pair, edit):
 @pytest.mark.parametrize("edit", [
     lambda found: found["flags"].update(random_seed=7),
     lambda found: found["flags"].update(checkpointDir="x", signature="y"),
+    lambda found: found["flags"].update(keep_checkpoint_max=2),
+    # Flags that the other one's revision did not have, where they are off.
+    lambda found: found["flags"].update(
+        num_sampled=0, xla=False, distribution_strategy="none"),
+    lambda found: (found["flags"].update(items_file="x.items.tsv"),
+                   found["data_files"].update(
+                       items_file={"x.items.tsv": "4" * 64})),
     lambda found: found["flags"].update(train_input_file="elsewhere/x",
                                         bert_config_file="moved.json"),
     lambda found: found["flags"].update(eval_seeds=9, protocols=["uniform"]),
@@ -89,6 +96,24 @@ def test_seed_place_and_evaluation_are_not_the_training(pair, edit):
      {"candidates_file": "other.tsv"})])
 def test_ranking_among_others_is_no_difference_of_seeds(pair, data, flags):
     write_evaluation(pair / "a-2", data, **flags)
+    assert groups_of(pair, ["a-1", "a-2"]) == []
+
+
+def test_candidates_of_a_file_are_known_by_its_content(pair):
+    test = {"test_input_file": {"ml-1m-mp1.0-sw0.5.test.tfrecord": "7" * 64}}
+    for name, content in (("a-1", "1"), ("a-2", "1")):
+        write_evaluation(pair / name, dict(test, candidates_file={
+            name: content * 64}), candidates_file="%s.tsv" % name)
+    assert len(groups_of(pair, ["a-1", "a-2"])) == 1
+    change(pair / "a-2", lambda found: found["data_files"].update(
+        candidates_file={"a-2": "2" * 64}), "eval_config.json")
+    assert groups_of(pair, ["a-1", "a-2"]) == []
+
+
+def test_runs_over_other_users_are_no_group(pair):
+    columns, order = user_columns(2, ["paper"], users=20)
+    write_users(pair / "a-2", columns, order)
+    write_results(pair / "a-2", columns)
     assert groups_of(pair, ["a-1", "a-2"]) == []
 
 

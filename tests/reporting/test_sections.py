@@ -113,6 +113,12 @@ def test_a_dataset_is_told_by_the_evaluation_where_no_training_is_recorded():
     assert {row[1] for row in sections.published_rows([run])} == {"beauty"}
 
 
+@pytest.mark.parametrize("flag", ["items_file", "candidates_file"])
+def test_files_that_were_not_generated_are_no_dataset(flag):
+    run = run_of(test_input_file="beauty-ho.test.tfrecord", **{flag: "some.tsv"})
+    assert run_files.dataset_names(run) == ["beauty"]
+
+
 def test_published_rows_are_those_of_all_runs_and_name_who_has_none():
     runs = [run_of("ml-1m.his"), run_of("beauty.his"), run_of("steam.his"),
             run_of()]
@@ -191,6 +197,15 @@ def test_baselines_that_differ_get_a_row_a_run(tmp_path):
             "item transitions"]
     assert "most-popular baseline ranks 1 users differently" in text_of(
         sections["b against a"])
+
+
+def test_a_run_under_another_protocol_alone_does_not_lack_intervals(tmp_path):
+    folders = [write_run(tmp_path / name, seed, [protocol])[0]
+               for seed, (name, protocol) in enumerate(
+                   [("a", "paper"), ("b", "full")])]
+    sections, _ = sections_of(folders, protocols=["full"])
+    assert "Without intervals" not in text_of(
+        sections["Results, protocol full"])
 
 
 def test_an_older_run_is_shown_without_intervals_and_says_so(two_runs,
