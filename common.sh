@@ -122,6 +122,10 @@ set_defaults() {
   # True keeps the validation items out of training and chooses a checkpoint by
   # them.
   holdout_validation=${holdout_validation:-False}
+  case $holdout_validation in
+    True | False) ;;
+    *) fail "holdout_validation=$holdout_validation is neither True nor False" ;;
+  esac
   make_data=${make_data:-data/prepare_data.py $dataset_name}
   bert_config_file=${bert_config_file:-./bert_train/bert_config_${dataset_name}_$dim.json}
   signature=${signature:--mp$mask_prob-sw$prop_sliding_window-mlp$masked_lm_prob-df$dupe_factor-mpps$max_predictions_per_seq-msl$max_seq_length$([ "$holdout_validation" != True ] || echo -ho)}

@@ -22,8 +22,8 @@ import evaluation
 util.quiet_tensorflow()
 import modeling  # noqa: E402
 from experiment import (  # noqa: E402
-    checkpoints, distribution, embeddings, export, model_fn, prediction,
-    ranking, recall, training)
+    checkpoints, distribution, embeddings, export, faults, model_fn,
+    prediction, ranking, recall, training)
 from experiment.job import check_job  # noqa: E402
 
 
@@ -199,6 +199,9 @@ def main(argv):
                                  "--name=value" % argv[1])
             evaluator = distribution.is_evaluator(args.distribution_strategy)
             if evaluator:
+                if not args.do_eval:
+                    raise ValueError("an evaluator evaluates; pass --do_eval "
+                                     "to this task of TF_CONFIG")
                 distribution.await_checkpoint(
                     args.checkpointDir + args.signature)
             args = recall.complete(args, given)
@@ -221,7 +224,8 @@ def do(job):
         return
     if args.do_eval:
         ranking.evaluate(job, checkpoint)
-    with util.one_line_errors("run.py"):
+    with util.one_line_errors("run.py"), faults.one_line_faults(
+            [], job.model_dir, lambda: "make room and run again"):
         if args.do_predict:
             prediction.predict(job, checkpoint)
         if args.do_export:

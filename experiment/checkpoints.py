@@ -170,19 +170,21 @@ def find_checkpoint(model_dir, config, args):
     else:
         raise ValueError("no checkpoint in %s; train first with --do_train, or "
                          "correct --checkpointDir and --signature" % model_dir)
-    for checkpoint in (newest, best, args.init_checkpoint):
+    # A training that goes on has no need any more of what it began from.
+    first = None if args.do_train and newest else args.init_checkpoint
+    for checkpoint in (newest, best, first):
         if checkpoint:
             check_checkpoint(checkpoint, config)
     sound = {None, newest if args.do_train else None}  # read already
-    for checkpoint in {chosen, args.init_checkpoint} - sound:
+    for checkpoint in {chosen, first} - sound:
         check_sound(checkpoint)
     return newest, chosen
 
 
 def trained(job):
     """The checkpoint that a training leaves to evaluate: the best or newest."""
-    return latest(os.path.join(job.model_dir, selection.FOLDER)
-                  if job.chosen else job.model_dir)
+    best = job.chosen and latest(os.path.join(job.model_dir, selection.FOLDER))
+    return best or latest(job.model_dir)
 
 
 # --- does it fit -----------------------------------------------------------------

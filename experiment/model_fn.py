@@ -18,13 +18,14 @@ LENGTH_GROUPS = 4      # a batch is encoded in
 RANKED = "ranked"      # collection: users, input ids, targets, scores
 
 
-def build_model_fn(config, args, output_bias=None):
+def build_model_fn(config, args, output_bias=None, init_checkpoint=None):
     """The Estimator's model function, for TRAIN and EVAL.
 
     Args:
         config: modeling.BertConfig.
         args: the flags.
         output_bias: float array [V], where a new output bias starts, or None.
+        init_checkpoint: str, what a new training starts from, or None.
     """
     def model_fn(features, labels, mode):
         del labels  # they are among the features
@@ -43,8 +44,8 @@ def build_model_fn(config, args, output_bias=None):
                 *head, num_sampled=args.num_sampled, output_bias=output_bias)
                     if args.num_sampled else masked_item.chunked_item_loss(
                         *head, output_bias=output_bias))
-            if args.init_checkpoint:
-                _init_from_checkpoint(args.init_checkpoint)
+            if init_checkpoint:
+                _init_from_checkpoint(init_checkpoint)
             train_op, rate, norm = optimization.create_train_op(
                 loss, args.learning_rate, args.num_train_steps,
                 args.num_warmup_steps, mixed_precision=args.mixed_precision)
@@ -88,15 +89,16 @@ def say_device():
         else "the CPU (no usable GPU found)"))
 
 
-def make_estimator(job, strategy=None):
+def make_estimator(job, training=False, strategy=None):
     """The Estimator of a job, training by a tf.distribute strategy or none."""
     return tf.estimator.Estimator(
-        build_model_fn(job.config, job.args, first_output_bias(job)),
+        build_model_fn(job.config, job.args, first_output_bias(job),
+                       None if job.start else job.args.init_checkpoint),
         config=tf.estimator.RunConfig(
             model_dir=job.model_dir, train_distribute=strategy,
             tf_random_seed=job.args.random_seed + _seed_offset(job.cluster),
             save_summary_steps=summary_steps(job.args.num_train_steps),
-            session_config=session_config(job.args),
+            session_config=session_config(job.args, training),
             keep_checkpoint_max=job.args.keep_checkpoint_max,
             # saving.SavingHook saves them.
             save_checkpoints_steps=None, save_checkpoints_secs=None))
@@ -135,13 +137,22 @@ def gpu_names():
             for device in devices]
 
 
-def session_config(args):
-    """tf.ConfigProto of the flags, or None for the Estimator's own."""
-    if not args.xla:
+def session_config(args, training=False):
+    """tf.ConfigProto of the flags, or None for the Estimator's own.
+
+    Only training is in mixed precision: a checkpoint ranks the same whether
+    the process has trained or not.
+    """
+    exact = args.mixed_precision and not training
+    if not (args.xla or exact):
         return None
     config = tf.ConfigProto(allow_soft_placement=True)
-    config.graph_options.optimizer_options.global_jit_level = \
-        tf.OptimizerOptions.ON_1
+    options = config.graph_options
+    if args.xla:
+        options.optimizer_options.global_jit_level = tf.OptimizerOptions.ON_1
+    if exact:  # else TensorFlow turns it on in all sessions after a training
+        options.rewrite_options.auto_mixed_precision = \
+            options.rewrite_options.OFF
     return config
 
 

@@ -10,6 +10,7 @@ import os
 
 import vocab
 from data import sequences
+from experiment import consistency
 
 ITEMS, USERS = ".items.tsv", ".users.tsv"      # endings of the id maps
 
@@ -50,23 +51,26 @@ class Names(object):
         if users and not os.path.exists(users):
             users = None
         self._users = {token: name for token, (name, _) in self._names(
-            users, words.get_users()).items()}
+            users, words.get_users(), consistency.is_sample(words)).items()}
         self._tokens = {name: token for token, name in self._users.items()}
 
-    def _names(self, path, tokens):
-        """dict, token -> (id, title), both str, of exactly these tokens."""
+    def _names(self, path, tokens, sample=False):
+        """dict, token -> (id, title), both str, of these tokens: of all that
+        the map has, or of a sample."""
         if path is None:
             return {token: (token.split("_", 1)[1], "") for token in tokens}
         kind = "item" if path.endswith(ITEMS) else "user"
         token_of = vocab.item_token if kind == "item" else vocab.user_token
         numbers = sequences.read_id_map(path)
         names = {token_of(number): both for number, both in numbers.items()}
+        if sample:
+            names = {token: names[token] for token in tokens if token in names}
         if set(names) != set(tokens):
             raise ValueError(
                 "%s: its %d %ss are not the %d of the vocabulary; write both "
                 "anew, with data/prepare_data.py and gen_data_fin.py, or name "
                 "the right map with --items_file"
-                % (path, len(names), kind, len(tokens)))
+                % (path, len(numbers), kind, len(tokens)))
         digest, seen = hashlib.sha256(), set()
         for number, (name, _) in numbers.items():
             if not name or name in seen:

@@ -100,11 +100,12 @@ def check_requests(args, names):
                              % (flag, path, ", ".join(endings)))
     if args.predict_user is not None:
         names.user_token(args.predict_user)
-    folder = os.path.dirname(args.predict_output_file or "") or "."
-    if not os.path.isdir(folder):
-        raise ValueError("--predict_output_file: no folder %s; make it, or "
-                         "correct the name" % folder)
-    util.check_writable(folder, "predict_output_file")
+    if args.predict_output_file is not None:
+        folder = os.path.dirname(args.predict_output_file) or "."
+        if not os.path.isdir(folder):
+            raise ValueError("--predict_output_file: no folder %s; make it, or "
+                             "correct the name" % folder)
+        util.check_writable(folder, "predict_output_file")
     if args.predict_input_file is None:
         return None
     if not os.path.isfile(args.predict_input_file):

@@ -10,7 +10,9 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-WATCHED = "watched"    # collection: loss, learning rate, gradient norm
+# Collections: loss, learning rate, gradient norm; whether all weights are
+# finite; the checkpoint saved last.
+WATCHED, FINITE, SAVED = "watched", "finite", "saved"
 
 
 class Diverged(Exception):
@@ -25,21 +27,27 @@ def save(session, model_dir, step):
 
     Returns:
         str, the common start of the files' names.
+
+    Raises:
+        Diverged: a weight is not finite.
     """
     saver = tf.get_collection(tf.GraphKeys.SAVERS)[0]
     name = os.path.join(model_dir, "model.ckpt")
     path = "%s-%d" % (name, step)
-    if not (saver.last_checkpoints and os.path.abspath(
-            saver.last_checkpoints[-1]) == os.path.abspath(path)):
+    saved = tf.get_collection_ref(SAVED)
+    newest = saved or saver.last_checkpoints[-1:]  # what it was resumed from
+    if [os.path.abspath(path)] != list(map(os.path.abspath, newest)):
+        if not session.run(tf.get_collection(FINITE)[0]):
+            raise Diverged("the weights are not finite after step %d" % step)
         saver.save(session, name, global_step=step, write_meta_graph=False)
+        saved[:] = [path]
     return path
 
 
-def step_after(before, fetched):
-    """The step after a session call that was at step `before` and fetched the
-    global step, before or after its own update: int. Other workers of a
-    cluster may have taken steps, too."""
-    return max(before + 1, int(fetched))
+def step_of(session):
+    """int, the global step. It is no count of session calls: other workers of
+    a cluster take steps, too, and a scaled loss may leave one out."""
+    return int(session.run(tf.train.get_global_step()))
 
 
 class SavingHook(tf.train.SessionRunHook):
@@ -56,34 +64,22 @@ class SavingHook(tf.train.SessionRunHook):
         self._model_dir, self._every = model_dir, every
 
     def begin(self):
-        self._counter = tf.train.get_global_step()
         self.size = sum(variable.shape.num_elements() * variable.dtype.size
                         for variable in tf.global_variables())
-        self._finite = tf.reduce_all(tf.stack(
+        tf.add_to_collection(FINITE, tf.reduce_all(tf.stack(
             [tf.reduce_all(tf.math.is_finite(variable))
-             for variable in tf.trainable_variables()]))
+             for variable in tf.trainable_variables()])))
 
     def after_create_session(self, session, coord):
-        self._step = int(session.run(self._counter))
+        self._step = step_of(session)
         save(session, self._model_dir, self._step)
 
-    def before_run(self, run_context):
-        return tf.train.SessionRunArgs(self._counter)
-
     def after_run(self, run_context, run_values):
-        before, self._step = self._step, step_after(self._step,
-                                                    run_values.results)
+        before, self._step = self._step, step_of(run_context.session)
         if self._step // self._every > before // self._every:
-            self.save_if_finite(run_context.session)
+            save(run_context.session, self._model_dir, self._step)
 
     def end(self, session):
-        self.save_if_finite(session)
-
-    def save_if_finite(self, session):
-        """Saves this step; raises Diverged in place of a bad checkpoint."""
-        if not session.run(self._finite):
-            raise Diverged("the weights are not finite after step %d"
-                           % self._step)
         save(session, self._model_dir, self._step)
 
 
@@ -95,26 +91,18 @@ class FiniteHook(tf.train.SessionRunHook):
         TensorFlow leaves out such a step."""
         self._scaled_loss = scaled_loss
 
-    def begin(self):
-        self._counter = tf.train.get_global_step()
-
-    def after_create_session(self, session, coord):
-        self._step = int(session.run(self._counter))
-
     def before_run(self, run_context):
         # Of several replicas the first: all of them have the same norm.
-        return tf.train.SessionRunArgs(
-            [self._counter] + tf.get_collection(WATCHED)[:3])
+        return tf.train.SessionRunArgs(tf.get_collection(WATCHED)[:3])
 
     def after_run(self, run_context, run_values):
-        self._step = step_after(self._step, run_values.results[0])
-        loss, rate, norm = map(float, run_values.results[1:])
+        loss, rate, norm = map(float, run_values.results)
         if not math.isfinite(loss) or not (
                 math.isfinite(norm) or self._scaled_loss):
             raise Diverged(
                 "the loss is %.4g at step %d, the learning rate %.4g, the "
                 "gradient norm before clipping %.4g"
-                % (loss, self._step, rate, norm))
+                % (loss, step_of(run_context.session), rate, norm))
 
 
 class StopHook(tf.train.SessionRunHook):

@@ -30,20 +30,18 @@ class ProgressHook(tf.train.SessionRunHook):
         self._total, self._model_dir = num_train_steps, model_dir
 
     def begin(self):
-        graph = tf.get_default_graph()
-        self._step = tf.train.get_global_step(graph)
-        self._loss = graph.get_collection(tf.GraphKeys.LOSSES)[0]
+        self._loss = tf.get_collection(tf.GraphKeys.LOSSES)[0]
 
     def after_create_session(self, session, coord):
-        self._done = int(session.run(self._step))
+        self._done = saving.step_of(session)
         self._progress = util.Progress(self._total, "steps", self._done)
 
     def before_run(self, run_context):
-        return tf.train.SessionRunArgs([self._loss, self._step])
+        return tf.train.SessionRunArgs(self._loss)
 
     def after_run(self, run_context, run_values):
-        loss, step = run_values.results
-        before, self._done = self._done, saving.step_after(self._done, step)
+        loss = run_values.results
+        before, self._done = self._done, saving.step_of(run_context.session)
         self._progress.update(self._done - before, "loss %.4f" % loss)
         if before < self._total <= self._done:
             tf.summary.FileWriterCache.get(self._model_dir).add_summary(
@@ -64,7 +62,10 @@ def train(job):
     start = 0
     if job.start:
         start = int(tf.train.load_variable(job.start, "global_step"))
-    if _is_done(job, start):
+    validation = _validation_hook(job) if job.chosen else None
+    # A run that was killed in a validation had saved the checkpoint before.
+    is_due = validation is not None and validation.is_due(start)
+    if not is_due and _is_done(job, start):
         return
     with contextlib.ExitStack() as held:
         with util.one_line_errors("run.py"):
@@ -73,7 +74,12 @@ def train(job):
             tf.gfile.MakeDirs(job.model_dir)
             if job.cluster.is_chief:
                 held.enter_context(alone(job.model_dir))
-        _train_from(job, start, strategy)
+        if is_due:
+            with _explained(job):
+                validation.validate(start, job.start)
+            if _is_done(job, start):
+                return
+        _train_from(job, start, strategy, validation)
 
 
 @contextlib.contextmanager
@@ -99,7 +105,7 @@ def alone(model_dir):
         os.close(descriptor)
 
 
-def _train_from(job, start, strategy):
+def _train_from(job, start, strategy, validation):
     """Trains on from a step, in a model directory that is there."""
     args = job.args
     util.log("training %s from step %d to %d; validation items: %s" % (
@@ -108,11 +114,13 @@ def _train_from(job, start, strategy):
     stop = saving.StopHook()
     hooks = [saving.FiniteHook(args.mixed_precision)]
     if job.cluster.is_chief:
-        hooks += _chief_hooks(job, start) + [saver]
+        hooks += _chief_hooks(job, start)
+        hooks += [validation] if validation else []
+        hooks.append(saver)
     # A resumed run goes on with another order than the one it began with.
     input_fn = model_fn.input_fn(job, "train_input_file", args.batch_size,
                                  args.random_seed + start)
-    with _explained(job, saver), stop:
+    with _explained(job, lambda: saver.size), stop:
         _run(job, strategy, input_fn, hooks + [stop])
     if stop.signal:
         util.exit_stopped("run.py", stop.signal, "the same command goes on. "
@@ -134,11 +142,11 @@ def _is_done(job, start):
 
 
 def _chief_hooks(job, start):
-    """Makes the model directory ready; what the chief says and validates."""
+    """Makes the model directory ready; what the chief says."""
     args = job.args
     with faults.one_line_faults([], job.model_dir, lambda: "make room, then "
                                 "the same command goes on"):
-        beside = _write_records(job, start)
+        _write_records(job, start)
     _tell_memory(job.config, args.num_sampled)
     left = checkpoints.remove_unfinished(job.model_dir)
     if left:
@@ -147,13 +155,15 @@ def _chief_hooks(job, start):
         checkpoints.point_at(job.start)
     with tf.Graph().as_default():  # a writer begins with the graph around it
         tf.summary.FileWriterCache.get(job.model_dir)
-    hooks = [ProgressHook(args.num_train_steps, job.model_dir)]
-    if job.chosen:
-        hooks.append(ValidationHook(
-            job.chosen, Validator(job).evaluate, job.model_dir,
-            args.eval_every_steps or args.save_checkpoints_steps,
-            args.num_train_steps, args.early_stopping_patience, beside))
-    return hooks
+    return [ProgressHook(args.num_train_steps, job.model_dir)]
+
+
+def _validation_hook(job):
+    args = job.args
+    return ValidationHook(
+        job.chosen, Validator(job).evaluate, job.model_dir,
+        args.eval_every_steps or args.save_checkpoints_steps,
+        args.num_train_steps, args.early_stopping_patience, _record_names(job))
 
 
 def _newest_step(job):
@@ -165,7 +175,7 @@ def _newest_step(job):
 def _run(job, strategy, input_fn, hooks):
     """Trains by a strategy or none, alone or as a task of a cluster."""
     steps = job.args.num_train_steps
-    estimator = model_fn.make_estimator(job, strategy)
+    estimator = model_fn.make_estimator(job, True, strategy)
     try:
         if job.cluster == distribution.ALONE:
             estimator.train(input_fn, max_steps=steps, hooks=hooks)
@@ -186,15 +196,16 @@ def _run(job, strategy, input_fn, hooks):
 
 
 @contextlib.contextmanager
-def _explained(job, saver):
-    """Ends the process with one line for what may end a training."""
+def _explained(job, size=lambda: 0):
+    """Ends the process with one line for what may end a training; size: see
+    `faults.one_line_faults`."""
     paths = job.files["train_input_file"] + job.files.get(
         "valid_input_file", [])
     with util.one_line_errors("run.py", (saving.Diverged,
                                          evaluation.RankingError)), \
             faults.one_line_faults(
                 paths, job.model_dir, lambda: "make room, then the same "
-                "command goes on. " + _kept(job), lambda: saver.size):
+                "command goes on. " + _kept(job), size):
         try:
             yield
         except saving.Diverged as error:
@@ -209,10 +220,14 @@ def _kept(job):
     return "%s is whole" % newest if newest else "no checkpoint was saved yet"
 
 
+def _record_names(job):
+    return [os.path.join(job.model_dir, name)
+            for name in (CONFIG_FILE, record.FILE)]
+
+
 def _write_records(job, start):
-    """Writes the model config and the run record; returns their names."""
-    names = [os.path.join(job.model_dir, name)
-             for name in (CONFIG_FILE, record.FILE)]
+    """Writes the model config and the run record."""
+    names = _record_names(job)
     description = record.describe(
         vars(job.args), job.config.to_dict(), job.checksums, job.validation,
         start, model_fn.gpu_names())
@@ -220,7 +235,6 @@ def _write_records(job, start):
         with open(files.path(names[0]), "w") as stream:
             stream.write(job.config.to_json_string())
         record.write(files.path(names[1]), description)
-    return names
 
 
 def _tell_memory(config, num_sampled):

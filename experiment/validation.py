@@ -54,9 +54,8 @@ class Validator(object):
 class ValidationHook(tf.train.SessionRunHook):
     """Validates every so many steps and at the last, between two steps.
 
-    The checkpoint is saved first: a training that resumes from it finds
-    either this validation in best/selection.json or the need to repeat it. The
-    validation runs in a session of its own, so the training session, its data
+    The checkpoint is saved first: who resumes from it finds this validation in
+    best/selection.json, or that it `is_due` still. The validation runs in a session of its own, so the training session, its data
     and its random numbers go on as if there were none.
     """
 
@@ -76,37 +75,36 @@ class ValidationHook(tf.train.SessionRunHook):
         self._chosen, self._evaluate = chosen, evaluate
         self._model_dir, self._beside = model_dir, beside
         self._every, self._last, self._patience = every, last, patience
-
-    def begin(self):
-        self._counter = tf.train.get_global_step()
-        with tf.Graph().as_default():  # the writer wants a graph around it
-            self._writer = tf.summary.FileWriter(
-                os.path.join(self._model_dir, EVENTS))
-
-    def after_create_session(self, session, coord):
-        self._step = int(session.run(self._counter))
-        if self._step:
-            self._validate(session, self._step)
+        self._writer = None
 
     def after_run(self, run_context, run_values):
-        self._step += 1
-        self._validate(run_context.session, self._step)
+        step = saving.step_of(run_context.session)
+        if self.is_due(step):
+            self.validate(step, saving.save(run_context.session,
+                                            self._model_dir, step))
         if self._chosen.exhausted(self._patience):
             run_context.request_stop()
 
     def end(self, session):
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
-    def _validate(self, session, step):
-        """Validates at this step if it is due and was not done before."""
+    def is_due(self, step):
+        """Whether a validation belongs to this step and was not done yet."""
         done = [earlier for earlier, _ in self._chosen.evaluations]
-        if step in done or (step % self._every and step != self._last):
-            return
-        checkpoint = saving.save(session, self._model_dir, step)
+        return step > 0 and step not in done and (
+            step % self._every == 0 or step == self._last)
+
+    def validate(self, step, checkpoint):
+        """Ranks with the checkpoint of a step, counts it, and says so."""
         metrics = self._evaluate(checkpoint)
         value = metrics[self._chosen.metric]
         before = self._chosen.best()
         self._chosen.add(step, value, checkpoint, self._beside)
+        if self._writer is None:
+            with tf.Graph().as_default():  # the writer wants a graph around it
+                self._writer = tf.summary.FileWriter(
+                    os.path.join(self._model_dir, EVENTS))
         self._writer.add_summary(tf.Summary(value=[
             tf.Summary.Value(tag=name, simple_value=number)
             for name, number in metrics.items()]), step)

@@ -11,7 +11,6 @@ and validation curves over steps and seconds.
 
 import argparse
 import gzip
-import json
 import os
 import shutil
 import sys
@@ -38,11 +37,16 @@ def evaluated_checkpoint(model_dir):
     Raises:
         ValueError: it was not evaluated, or the checkpoint is gone.
     """
-    path = os.path.join(model_dir, record.EVALUATION_FILE)
-    if not os.path.exists(path):
-        raise ValueError("no %s; evaluate with run.py --do_eval first" % path)
-    with open(path, "rb") as stream:
-        name = os.path.basename(json.load(stream)["checkpoint"])
+    recorded = record.read_evaluation(model_dir)
+    if recorded is None:
+        raise ValueError("no %s; evaluate with run.py --do_eval first"
+                         % os.path.join(model_dir, record.EVALUATION_FILE))
+    folder, name = os.path.split(os.path.abspath(recorded["checkpoint"]))
+    own = os.path.abspath(recorded["flags"]["checkpointDir"]
+                          + recorded["flags"]["signature"])
+    if folder not in (own, os.path.join(own, selection.FOLDER)):
+        raise ValueError("the results in %s are of %s, another directory's; "
+                         "publish that one" % (model_dir, folder))
     for folder in (os.path.join(model_dir, selection.FOLDER), model_dir):
         if os.path.exists(os.path.join(folder, name + ".index")):
             return os.path.join(folder, name)

@@ -31,7 +31,11 @@ def replace_id(serialized, old, new):
 
 def copy_test_file(model_dir, target):
     """Writes the test records of a model directory's record, changed."""
-    flags = record.read(model_dir)["flags"]
+    recorded = record.read(model_dir)
+    if recorded is None:
+        raise ValueError("%s has no %s; train it with run.py first"
+                         % (model_dir, record.FILE))
+    flags = recorded["flags"]
     words = util.load_pickle(flags["vocab_filename"], "FreqVocab")
     mask, other = words.convert_tokens_to_ids(["[MASK]", "[NO_USE]"])
     with util.AtomicFiles() as files:

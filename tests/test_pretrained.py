@@ -96,10 +96,15 @@ def test_a_model_that_was_not_evaluated_is_refused(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_model_whose_checkpoint_is_gone_is_refused(trained, tmp_path):
-    (tmp_path / "eval_config.json").write_text(json.dumps(
-        {"checkpoint": "somewhere/model.ckpt-7"}))
+@pytest.mark.parametrize("of, part", [
+    ("there-a", "model.ckpt-7 is not in"), ("there-a/best", "is not in"),
+    ("elsewhere", "another directory's")])
+def test_a_model_whose_checkpoint_is_gone_or_another_s_is_refused(
+        tmp_path, of, part):
+    (tmp_path / "eval_config.json").write_text(json.dumps(dict(
+        flags=dict(checkpointDir="there", signature="-a"), data_files={},
+        checkpoint=of + "/model.ckpt-7", step=7)))
     status, _, errors = command("pretrained/publish.py", tmp_path,
                                 tmp_path / "new")
-    assert status == 1 and "model.ckpt-7 is not in" in errors
+    assert status == 1 and part in errors
     assert sorted(os.listdir(str(tmp_path))) == ["eval_config.json"]

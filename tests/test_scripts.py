@@ -148,6 +148,14 @@ def test_at_the_end_it_says_how_to_go_on(machine):
                          "-mp1.0-sw0.5-mlp0.2-df10-mpps10-msl50-64")
 
 
+@pytest.mark.parametrize("value", ["true", "1", "yes"])
+def test_what_is_neither_true_nor_false_is_refused(machine, value):
+    status, _, errors = machine.run("run_dataset", **dict(
+        SIZES, holdout_validation=value))
+    assert status == 1
+    assert "holdout_validation=%s is neither" % value in errors
+
+
 def test_holdout_validation_has_files_of_its_own_and_chooses_by_them(machine):
     generation, training = commands_of(machine, holdout_validation="True")
     name = "./data/sample-mp1.0-sw0.5-mlp0.2-df10-mpps10-msl50-ho"

@@ -145,6 +145,13 @@ def ids_of(path):
         for record in tf.python_io.tf_record_iterator(str(path))])
 
 
+def test_the_other_mask_needs_a_trained_model(tmp_path):
+    status, _, errors = command("studies/other_mask_id.py", str(tmp_path),
+                                str(tmp_path / "other.tfrecord"))
+    assert status == 1 and "has no run_config.json" in errors
+    assert len(errors.splitlines()) == 1
+
+
 def test_the_other_mask_is_all_that_changes(dataset, trained, tmp_path):
     other = tmp_path / "other.tfrecord"
     status, _, errors = command("studies/other_mask_id.py",

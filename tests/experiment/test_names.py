@@ -41,6 +41,19 @@ def test_a_map_gives_original_ids_and_titles(tmp_path):
     assert names.user_token("ann") == "user_3"
 
 
+def test_a_sample_of_the_users_may_stand_beside_the_map_of_all(tmp_path):
+    words = vocab.FreqVocab.from_counts(WORDS.counter, {"user_5"}, 2)
+    write(tmp_path / "shop.items.tsv", ITEMS)
+    write(tmp_path / "shop.users.tsv", USERS)
+    names = read_names(words, str(tmp_path / "shop-x.vocab"))
+    assert names.user("user_5") == "bob" and names.user_token("bob") == "user_5"
+    with pytest.raises(ValueError, match="ann"):
+        names.user_token("ann")
+    write(tmp_path / "shop.users.tsv", USERS.replace("5\tbob\n", ""))
+    with pytest.raises(ValueError, match="1 users are not the 1"):
+        read_names(words, str(tmp_path / "shop-x.vocab"))
+
+
 def test_a_map_without_titles_has_none(tmp_path):
     write(tmp_path / "shop.items.tsv", u"item\toriginal_id\n2\ta\n9\tb\n40\tc\n")
     assert names_in(tmp_path).titles is None

@@ -2,9 +2,11 @@
 
 import argparse
 import io
+from unittest import mock
 
 import pytest
 
+import util
 from experiment import requests
 from experiment.names import read_names
 from vocab import FreqVocab
@@ -93,6 +95,14 @@ def test_requests_that_do_not_fit(tmp_path):
             check(**changes)
         for part in parts:
             assert part in str(error.value)
+
+
+def test_where_nothing_is_written_the_folder_may_be_closed():
+    closed = mock.patch.object(util, "check_writable", side_effect=IOError)
+    with closed:
+        assert check() is None and check(predict_user=1) is None
+        with pytest.raises(IOError):
+            check(predict_output_file="a.tsv")
 
 
 @pytest.mark.parametrize("k", [0, 3])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -139,26 +140,29 @@ def test_a_second_training_of_a_model_directory_is_refused(dataset, tmp_path):
 # --- values that are not finite --------------------------------------------------
 
 def run_steps(folder, loss_at, norm_at=lambda step: 1.0, weight_at=None,
-              scaled_loss=False, steps=9):
+              scaled_loss=False, steps=9, left_out=(), hooks=()):
     """Runs the hooks on a graph whose loss, gradient norm and weight are
-    functions of the step's number, from 1."""
+    functions of the call's number, from 1; the step does not rise in the calls
+    that are left out."""
     with tf.Graph().as_default():
         step = tf.train.get_or_create_global_step()
         weight = tf.get_variable("weight", [], initializer=tf.ones_initializer())
         values = [tf.placeholder(tf.float32, []) for _ in range(3)]
+        taken = tf.placeholder(tf.int64, [])
         for tensor in (values[0], tf.constant(0.25), values[1]):
             tf.add_to_collection(saving.WATCHED, tensor)
         tf.add_to_collection(tf.GraphKeys.SAVERS, tf.train.Saver())
         with tf.control_dependencies(values):
-            train_op = tf.group(tf.assign_add(step, 1),
+            train_op = tf.group(tf.assign_add(step, taken),
                                 weight.assign(values[2]))
-        hooks = [saving.FiniteHook(scaled_loss),
-                 saving.SavingHook(str(folder), 3)]
+        hooks = [saving.FiniteHook(scaled_loss)] + list(hooks) + [
+            saving.SavingHook(str(folder), 3)]
         with tf.train.MonitoredTrainingSession(hooks=hooks) as session:
             for number in range(1, steps + 1):
-                session.run(train_op, dict(zip(values, (
+                session.run(train_op, dict(zip(values + [taken], (
                     loss_at(number), norm_at(number),
-                    weight_at(number) if weight_at else 1.0))))
+                    weight_at(number) if weight_at else 1.0,
+                    int(number not in left_out)))))
 
 
 def at(step, value):
@@ -201,6 +205,49 @@ def test_a_scaled_loss_may_have_gradients_beyond_float16(tmp_path):
               scaled_loss=True)
     with pytest.raises(saving.Diverged):
         run_steps(tmp_path, at(4, float("nan")), scaled_loss=True)
+
+
+def test_a_step_that_a_scaled_loss_leaves_out_does_not_count(tmp_path):
+    run_steps(tmp_path, at(1, 2.5), scaled_loss=True, steps=8, left_out=(2, 3))
+    assert [os.path.basename(path) for path in checkpoints.saved(
+        str(tmp_path))] == ["model.ckpt-0", "model.ckpt-3", "model.ckpt-6"]
+    assert tf.train.load_variable(str(tmp_path / "model.ckpt-6"),
+                                  "global_step") == 6
+
+
+class ValidatingHook(tf.train.SessionRunHook):
+    """Saves after every step, as a validation does."""
+
+    def __init__(self, folder):
+        self._folder = str(folder)
+
+    def after_run(self, run_context, run_values):
+        saving.save(run_context.session, self._folder,
+                    saving.step_of(run_context.session))
+
+
+def test_nor_does_a_validation_save_weights_that_are_not_finite(tmp_path):
+    with pytest.raises(saving.Diverged, match="not finite after step 2"):
+        run_steps(tmp_path, at(1, 2.5), weight_at=at(2, float("nan")),
+                  hooks=[ValidatingHook(tmp_path)])
+    assert [os.path.basename(path) for path in checkpoints.saved(
+        str(tmp_path))] == ["model.ckpt-0", "model.ckpt-1"]
+
+
+@pytest.mark.parametrize("most", [0, 5])
+def test_what_was_saved_just_now_is_not_saved_again(tmp_path, most):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.train.get_or_create_global_step()
+        tf.get_variable("weight", [], initializer=tf.ones_initializer())
+        saver = tf.train.Saver(max_to_keep=most)
+        tf.add_to_collection(tf.GraphKeys.SAVERS, saver)
+        saving.SavingHook(str(tmp_path), 3).begin()
+        session.run(tf.global_variables_initializer())
+        with mock.patch.object(saver, "save", wraps=saver.save) as saved:
+            for step in (4, 4, 5, 5):
+                assert saving.save(session, str(tmp_path), step) == str(
+                    tmp_path / ("model.ckpt-%d" % step))
+        assert saved.call_count == 2
 
 
 def test_a_training_that_diverges_says_so_in_one_line(dataset, trained,

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -152,6 +153,7 @@ def test_a_resumed_training_knows_its_validations_and_stops_early(
     assert status == 0, errors
     assert [step for step, _ in evaluations_of(tmp_path)["evaluations"]] == [
         2, 4, 5, 6]
+    assert "from step 5 to 50" in errors
     assert evaluations_of(tmp_path)["best_step"] == 2
     assert tf.train.latest_checkpoint(
         str(tmp_path / "run")).endswith("model.ckpt-6")
@@ -162,6 +164,75 @@ def test_a_resumed_training_knows_its_validations_and_stops_early(
     assert status == 0, errors
     assert "stopped early at step 6" in errors
     assert output == selected[1]    # the same best, ranking saved candidates
+
+
+def test_a_validation_that_uses_up_the_patience_ends_what_was_killed_in_it(
+        held_out, selected, tmp_path):
+    shutil.copytree(str(selected[0] / "run"), str(tmp_path / "run"))
+    found = evaluations_of(tmp_path)
+    found["evaluations"] = [[2, 2.0], [4, 0.1]]
+    (tmp_path / "run" / "best" / "selection.json").write_text(
+        json.dumps(found))
+    status, _, errors = command("run.py", *selecting(
+        held_out, tmp_path, num_train_steps=50, do_eval=False,
+        early_stopping_patience=2, eval_every_steps=1))
+    assert status == 0, errors
+    assert [step for step, _ in evaluations_of(tmp_path)["evaluations"]] == [
+        2, 4, 5]
+    assert "stopped early at step 5" in errors
+    assert not os.path.exists(str(tmp_path / "run" / "model.ckpt-6.index"))
+
+
+def test_what_was_killed_in_the_last_validation_does_it(held_out, selected,
+                                                        tmp_path):
+    shutil.copytree(str(selected[0] / "run"), str(tmp_path / "run"))
+    wanted = evaluations_of(tmp_path)
+    shutil.rmtree(str(tmp_path / "run" / "best"))
+    status, _, errors = command("run.py", *selecting(
+        held_out, tmp_path, eval_every_steps=100))
+    assert status == 0, errors
+    assert evaluations_of(tmp_path)["evaluations"] == wanted["evaluations"][-1:]
+    assert "training" not in errors.split("validation at step 5")[1]
+    evaluated = json.loads(
+        (tmp_path / "run" / "eval_config.json").read_text())
+    assert evaluated["checkpoint"] == str(
+        tmp_path / "run" / "best" / "model.ckpt-5")
+
+
+def test_beyond_the_last_step_the_newest_is_evaluated_where_none_was_chosen(
+        held_out, selected, tmp_path):
+    shutil.copytree(str(selected[0] / "run"), str(tmp_path / "run"))
+    shutil.rmtree(str(tmp_path / "run" / "best"))
+    status, _, errors = command("run.py", *selecting(
+        held_out, tmp_path, num_train_steps=3))
+    assert status == 0, errors
+    evaluated = json.loads(
+        (tmp_path / "run" / "eval_config.json").read_text())
+    assert evaluated["checkpoint"] == str(tmp_path / "run" / "model.ckpt-5")
+
+
+def test_what_a_training_began_from_may_be_gone_when_it_goes_on(
+        dataset, trained, tmp_path):
+    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "first"))
+    flags = dict(do_train=True, init_checkpoint=tmp_path / "first")
+    status, _, errors = command("run.py", *run_flags(
+        dataset, tmp_path, num_train_steps=1, **flags))
+    assert status == 0 and "variables start from" in errors, errors
+    shutil.rmtree(str(tmp_path / "first"))
+    status, _, errors = command("run.py", *run_flags(
+        dataset, tmp_path, num_train_steps=2, **flags))
+    assert status == 0 and "variables start from" not in errors, errors
+    assert "from step 1 to 2" in errors
+
+
+def test_only_training_sessions_are_in_mixed_precision():
+    for mixed, training_, off in ((True, False, True), (True, True, False),
+                                  (False, False, False)):
+        config = model_fn.session_config(
+            mock.Mock(xla=False, mixed_precision=mixed), training_)
+        options = tf.ConfigProto().graph_options.rewrite_options if (
+            config is None) else config.graph_options.rewrite_options
+        assert (options.auto_mixed_precision == options.OFF) == off
 
 
 def test_the_run_record_holds_flags_config_and_checksums(held_out, selected):
