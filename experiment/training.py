@@ -76,6 +76,9 @@ def train(job):
                 held.enter_context(alone(job.model_dir))
         if is_due:
             with _explained(job):
+                if not all(map(os.path.exists, _record_names(job))):
+                    _write_records(job, start)
+                _begin_curves(job)
                 validation.validate(start, job.start)
             if _is_done(job, start):
                 return
@@ -153,9 +156,14 @@ def _chief_hooks(job, start):
         util.log("removed what a killed run left: %s" % ", ".join(left))
     if job.start:
         checkpoints.point_at(job.start)
+    _begin_curves(job)
+    return [ProgressHook(args.num_train_steps, job.model_dir)]
+
+
+def _begin_curves(job):
+    """Begins the training's event file, from which on it is at work."""
     with tf.Graph().as_default():  # a writer begins with the graph around it
         tf.summary.FileWriterCache.get(job.model_dir)
-    return [ProgressHook(args.num_train_steps, job.model_dir)]
 
 
 def _validation_hook(job):

@@ -47,13 +47,7 @@ def validations(folder):
     Raises:
         ValueError: there are no validations, or their times are not known.
     """
-    table = os.path.join(folder, events.TABLE_FILE)
-    if os.path.exists(table):
-        curves = {name.partition("/")[2]: curve
-                  for name, curve in events.read_table(table).items()
-                  if name.startswith(events.VALIDATION + "/")}
-    else:
-        curves = events.read_curves(folder).get(events.VALIDATION, {})
+    curves = events.read_curves(folder).get(events.VALIDATION, {})
     if not curves:
         raise ValueError("%s holds no validations; train with run.py "
                          "--valid_input_file" % folder)

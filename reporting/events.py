@@ -26,7 +26,8 @@ _Point = collections.namedtuple("_Point", "tag step value time")
 
 
 def read_curves(folder):
-    """The scalars of a model directory's event files.
+    """The scalars of a model directory's event files, or the curves.tsv of a
+    published one.
 
     Time is counted from the start of the training's first event file, and
     stands still from the end of a training until the first step after its
@@ -40,7 +41,13 @@ def read_curves(folder):
     Returns:
         OrderedDict, TRAINING and the name of every eval* folder -> dict, tag
         -> Curve.
+
+    Raises:
+        ValueError: curves.tsv is damaged.
     """
+    table = os.path.join(folder, TABLE_FILE)
+    if os.path.exists(table):
+        return _read_table(table)
     files = collections.OrderedDict()
     for path in [folder] + sorted(glob.glob(os.path.join(
             glob.escape(folder), "eval*", ""))):
@@ -145,12 +152,8 @@ def write_table(path, curves):
                             (os.path.join(folder, tag),) + point))
 
 
-def read_table(path):
-    """What `write_table` wrote: dict, "eval_valid/full/ap" -> Curve.
-
-    Raises:
-        ValueError: it has other columns or a damaged line, as path:line.
-    """
+def _read_table(path):
+    """What `write_table` wrote, as `read_curves` returns it."""
     points = collections.OrderedDict()
     util.check_utf8(path)
     with io.open(path, encoding="utf-8-sig", errors="replace") as stream:
@@ -161,7 +164,10 @@ def read_table(path):
                     raise ValueError("the columns are %s" % ", ".join(fields))
                 if number > 1:
                     name, step, value, seconds = fields
-                    points.setdefault(name, []).append(
+                    validated = name.startswith(VALIDATION + "/")
+                    folder = VALIDATION if validated else TRAINING
+                    tag = os.path.relpath(name, folder) if validated else name
+                    points.setdefault(folder, {}).setdefault(tag, []).append(
                         (int(step), float(value), float(seconds)))
             except ValueError as error:
                 raise ValueError(
@@ -169,5 +175,6 @@ def read_table(path):
                     "again" % (path, number, error,
                                ", ".join(_HEADER.split("\t"))))
     return collections.OrderedDict(
-        (name, Curve(*[np.array(column) for column in zip(*found)]))
-        for name, found in points.items())
+        (folder, {tag: Curve(*[np.array(column) for column in zip(*found)])
+                  for tag, found in tags.items()})
+        for folder, tags in points.items())

@@ -1,11 +1,13 @@
 """Reads what run.py wrote into a model directory."""
 
 import collections
+import gzip
 import io
 import json
 import math
 import os
 import re
+import zlib
 
 import numpy as np
 
@@ -59,8 +61,11 @@ def read_run(folder, name, number):
         raise ValueError("%s has no %s; %s" % (folder, RESULTS_FILE, _HOW))
     config, results = read_results(path)
     users = None
-    if os.path.exists(os.path.join(folder, USERS_FILE)):
-        users = read_users(os.path.join(folder, USERS_FILE))
+    for path in (os.path.join(folder, USERS_FILE + ending)
+                 for ending in (".gz", "")):  # packed where it was published
+        if os.path.exists(path):
+            users = read_users(path)
+    if users:
         _check_same_evaluation(folder, results, users)
     evaluated = record.read_evaluation(folder)
     if evaluated:
@@ -122,8 +127,14 @@ def _parse_value(key, text, place):
 def _read_text(path):
     """A file's text; what is no UTF-8 is left to the checks of its lines."""
     util.check_utf8(path)
-    with io.open(path, encoding="utf-8-sig", errors="replace") as stream:
-        return stream.read()
+    try:
+        with (gzip.open if path.endswith(".gz") else io.open)(
+                path, "rt", encoding="utf-8-sig", errors="replace") as stream:
+            return stream.read()
+    except (EOFError, zlib.error, OSError) as error:
+        if getattr(error, "errno", None):
+            raise
+        raise ValueError("%s: damaged (%s); %s again" % (path, error, _HOW))
 
 
 def evaluated_protocols(results):
@@ -134,7 +145,7 @@ def evaluated_protocols(results):
 
 
 def read_users(path):
-    """eval_users.tsv as Users.
+    """eval_users.tsv, packed by gzip or not, as Users.
 
     Raises:
         ValueError: what is damaged, as path:line.

@@ -138,9 +138,10 @@ def test_the_table_holds_the_curves_and_their_time(tmp_path):
         "loss\t1\t7.5\t10.0\nloss\t250\t0.125\t96.2\n"
         "eval_valid/full/ap\t1\t7.5\t10.0\n"
         "eval_valid/full/ap\t250\t0.125\t96.2\n")
-    table = events.read_table(str(tmp_path / "curves.tsv"))
-    assert list(table) == ["loss", "eval_valid/full/ap"]
-    assert [column.tolist() for column in table["eval_valid/full/ap"]] == [
+    curves = events.read_curves(str(tmp_path))
+    assert {name: list(found) for name, found in curves.items()} == {
+        "": ["loss"], "eval_valid": ["full/ap"]}
+    assert [column.tolist() for column in curves["eval_valid"]["full/ap"]] == [
         [1, 250], [7.5, 0.125], [10.0, 96.2]]
 
 
@@ -152,5 +153,5 @@ def test_the_table_holds_the_curves_and_their_time(tmp_path):
 def test_a_damaged_table_is_an_error_with_its_line(tmp_path, content, fault):
     (tmp_path / "curves.tsv").write_text(content)
     with pytest.raises(ValueError, match="curves.tsv" + fault) as error:
-        events.read_table(str(tmp_path / "curves.tsv"))
+        events.read_curves(str(tmp_path))
     assert "publish the model directory again" in str(error.value)

@@ -1,5 +1,7 @@
 """Reading model directories, and what is wrong with bad ones."""
 
+import gzip
+
 import pytest
 
 import evaluation
@@ -30,6 +32,22 @@ def test_users_are_read_in_order_of_their_numbers(tmp_path):
         assert getattr(users, name).tolist() == columns[name]
     assert {name: ranks.tolist() for name, ranks in users.ranks.items()} == {
         name: columns[name] for name in order[4:]}
+
+
+def test_a_published_folder_is_read_like_what_it_was_made_of(tmp_path):
+    folder, _ = write_run(tmp_path / "run", 1)
+    whole = run_files.read_run(folder, "run", 0)
+    users = tmp_path / "run" / "eval_users.tsv"
+    packed = gzip.compress(users.read_bytes())
+    (tmp_path / "run" / "eval_users.tsv.gz").write_bytes(packed)
+    users.unlink()
+    found = run_files.read_run(folder, "run", 0).users
+    assert found.user.tolist() == whole.users.user.tolist()
+    assert {name: ranks.tolist() for name, ranks in found.ranks.items()} == {
+        name: ranks.tolist() for name, ranks in whole.users.ranks.items()}
+    for damaged in (packed[:-9], users.name.encode()):
+        (tmp_path / "run" / "eval_users.tsv.gz").write_bytes(damaged)
+        assert "eval_users.tsv.gz: damaged" in read_error(folder)
 
 
 # --- bad input --------------------------------------------------------------
