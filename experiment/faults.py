@@ -56,7 +56,8 @@ def _explain(error, paths, folder):
             return str(damage)
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return ("the memory does not suffice (%s); a smaller --batch_size or "
-                "--eval_batch_size, a smaller model or --num_sampled needs less" % text)
+                "--eval_batch_size, a smaller model or --num_sampled needs "
+                "less" % text)
     return text if isinstance(
         error, (OSError, tf.errors.PermissionDeniedError)) else None
 

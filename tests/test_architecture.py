@@ -26,7 +26,7 @@ TOP_LEVEL = {
     "README.md", "LICENSE", "requirements.txt", "requirements-report.txt",
     "requirements-beam.txt", ".gitignore"}
 FOLDERS = {"bert_train", "benchmarks", "data", "docs", "evaluation",
-           "experiment", "model", "pretrained", "reporting", "runs",
+           "experiment", "model", "pretrained", "reporting",
            "studies", "tests", ".ci"}
 
 

@@ -1,6 +1,7 @@
 """Full disks, files that vanish, damaged records, sizes beyond the machine:
 one line each."""
 
+import argparse
 import errno
 import json
 import os
@@ -8,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -280,3 +282,16 @@ def test_the_other_commands_say_so_too(tmp_path, module, flags_of):
                                              for flag in flags_of])
     assert status == 1
     assert "%s/file" % tmp_path in errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize("what", ["predict", "export"])
+def test_too_little_memory_after_the_training_is_one_line(tmp_path, what):
+    args = argparse.Namespace(**dict(
+        dict.fromkeys(("do_train", "do_eval", "do_predict", "do_export",
+                       "export_embeddings")), **{"do_" + what: True}))
+    module = {"predict": run.prediction, "export": run.export}[what]
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM")
+    with mock.patch.object(module, what, side_effect=error), \
+            pytest.raises(SystemExit) as ended:
+        run.do(mock.Mock(model_dir=str(tmp_path), args=args))
+    assert "the memory does not suffice (OOM)" in str(ended.value)

@@ -289,6 +289,17 @@ def test_the_catalogue_need_suffice_for_those_who_are_ranked_alone():
             assert refused is not None and refused in str(error)
 
 
+def test_an_evaluator_of_a_cluster_has_to_be_asked_to_evaluate(
+        dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", json.dumps(
+        {"cluster": {"chief": ["h:1"], "ps": ["h:2"]},
+         "task": {"type": "evaluator", "index": 0}}))
+    status, _, errors = in_process(run, *run_flags(
+        dataset, tmp_path, do_train=True,
+        distribution_strategy="parameter_server"))
+    assert status == 1 and "pass --do_eval" in errors.splitlines()[-1]
+
+
 def test_dropout_flags_override_the_model_config(dataset, tmp_path):
     config = check_job(arguments(
         dataset, tmp_path, hidden_dropout_prob=0.0,
