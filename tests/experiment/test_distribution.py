@@ -31,7 +31,8 @@ def variables_after(steps, strategy, dataset, folder, **changes):
     input_fn = input_pipeline.make_input_fn(
         [dataset.prefix + ".train.tfrecord"], LENGTH, MASKED, 14, True, 5)
     estimator = tf.estimator.Estimator(
-        model_fn.build_model_fn(config, args), str(folder),
+        model_fn.build_model_fn(
+            config, args, init_checkpoint=args.init_checkpoint), str(folder),
         tf.estimator.RunConfig(
             train_distribute=strategy, tf_random_seed=3,
             session_config=tf.ConfigProto(device_count={"CPU": 2})))
