@@ -183,7 +183,7 @@ def _newest_step(job):
 def _run(job, strategy, input_fn, hooks):
     """Trains by a strategy or none, alone or as a task of a cluster."""
     steps = job.args.num_train_steps
-    estimator = model_fn.make_estimator(job, True, strategy)
+    estimator = model_fn.make_estimator(job, training=True, strategy=strategy)
     try:
         if job.cluster == distribution.ALONE:
             estimator.train(input_fn, max_steps=steps, hooks=hooks)

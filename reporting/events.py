@@ -164,9 +164,9 @@ def _read_table(path):
                     raise ValueError("the columns are %s" % ", ".join(fields))
                 if number > 1:
                     name, step, value, seconds = fields
-                    validated = name.startswith(VALIDATION + "/")
-                    folder = VALIDATION if validated else TRAINING
-                    tag = os.path.relpath(name, folder) if validated else name
+                    folder = (VALIDATION if name.startswith(VALIDATION + "/")
+                              else TRAINING)
+                    tag = name[len(folder):].lstrip("/")
                     points.setdefault(folder, {}).setdefault(tag, []).append(
                         (int(step), float(value), float(seconds)))
             except ValueError as error:

@@ -60,12 +60,11 @@ def read_run(folder, name, number):
     if not os.path.exists(path):
         raise ValueError("%s has no %s; %s" % (folder, RESULTS_FILE, _HOW))
     config, results = read_results(path)
-    users = None
-    for path in (os.path.join(folder, USERS_FILE + ending)
-                 for ending in (".gz", "")):  # packed where it was published
-        if os.path.exists(path):
-            users = read_users(path)
-    if users:
+    path, users = os.path.join(folder, USERS_FILE), None
+    if not os.path.exists(path):
+        path += ".gz"  # as it is published
+    if os.path.exists(path):
+        users = read_users(path)
         _check_same_evaluation(folder, results, users)
     evaluated = record.read_evaluation(folder)
     if evaluated:
