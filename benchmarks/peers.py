@@ -44,9 +44,11 @@ METRICS = ("ndcg@10", "hit@10")
 MEASURED_STEPS = 30   # by which the number of steps is chosen
 BATCH = 256           # users ranked at once
 # As the run_*.sh scripts have them: M, masked_lm_prob, prop_sliding_window.
+# Not ml-20m: of the peer's logits for all L positions, 5.5 GB a copy, several
+# are alive at once.
 Masking = collections.namedtuple("Masking", "masked share step")
 MASKINGS = {"ml-1m": Masking(40, 0.2, 0.5), "beauty": Masking(30, 0.6, 0.1),
-            "steam": Masking(20, 0.4, 0.5), "ml-20m": Masking(20, 0.2, 0.5),
+            "steam": Masking(20, 0.4, 0.5),
             "sample": Masking(10, 0.2, 0.5)}
 FAST = {"learning_rate": 3e-3, "output_bias": "log_popularity",
         "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -105,7 +107,8 @@ def train_ours(files, args):
         args: the flags.
 
     Returns:
-        OrderedDict: steps, seconds and metrics.
+        OrderedDict: steps, seconds and metrics; under "baselines" a dict,
+        name -> metrics.
     """
     options = dict(files, batch_size=args.batch_size,
                    attention_form=args.attention_form,
@@ -122,8 +125,12 @@ def train_ours(files, args):
     _, results = runs.read_results(os.path.join(
         files["checkpointDir"], runs.RESULTS_FILE))
     seconds = float(curve.seconds[-1] - curve.seconds[0])
-    return describe(steps, seconds, seconds / (steps - 1), results,
-                    measured["packages"])
+    described = describe(steps, seconds, seconds / (steps - 1), results,
+                         measured["packages"])
+    described["baselines"] = {
+        name: {key: float(results[name + "/" + key]) for key in metric_keys()}
+        for name in evaluation.BASELINES}
+    return described
 
 
 def train_peer(files, sequences, sizes, seconds, args, script=PEER):
@@ -230,6 +237,11 @@ def prepare(args):
     if not os.path.exists(args.peer_python):
         raise ValueError("--peer_python: no %s; benchmarks/requirements-"
                          "peers.txt says how to make it" % args.peer_python)
+    output = os.path.dirname(args.output) or "."
+    if not os.path.isdir(output):
+        raise ValueError("--output: no folder %s; make it, or correct the name"
+                         % output)
+    util.check_writable(output, "output")
     if os.path.exists(args.folder):
         raise ValueError("--folder: %s is there already; remove it, or name "
                          "another" % args.folder)
@@ -272,13 +284,20 @@ def table(found):
                  "%s, %s" % (evaluation.METRIC_LABELS[metric], protocol)
                  for protocol in PROTOCOLS for metric in METRICS) + " |",
              "|---" * (4 + len(metric_keys())) + "|"]
-    for name in ("ours", "peer"):
-        values = found[name]
-        lines.append("| %s | %.3g | %d | %.1f | " % (
-            values["name"], values["seconds_per_step"], values["steps"],
-            values["training_seconds"] / 60.0) + " | ".join(
-                "%.4f" % values[key] for key in metric_keys()) + " |")
+    for values in found["ours"], found["peer"]:
+        lines.append(row(values["name"], "%.3g | %d | %.1f" % (
+            values["seconds_per_step"], values["steps"],
+            values["training_seconds"] / 60.0), values))
+    for name in evaluation.BASELINES:
+        lines.append(row(name.replace("_", " "), "– | – | –",
+                         found["ours"]["baselines"][name]))
     return "\n".join(lines)
+
+
+def row(name, effort, metrics):
+    """A line of the table."""
+    return "| %s | %s | %s |" % (name, effort, " | ".join(
+        "%.4f" % metrics[key] for key in metric_keys()))
 
 
 def main(argv):
@@ -305,9 +324,9 @@ def main(argv):
                ("python", platform.python_version()),
                ("hardware", record.hardware([])),
                ("ours", ours), ("peer", peer)])
+        util.say(table(found))
         with util.AtomicFiles() as written:
             record.write(written.path(args.output), found)
-    print(table(found))
     util.log("everything is in %s, models and scores in %s"
              % (args.output, args.folder))
 

@@ -138,6 +138,7 @@ def main(job, settings, output):
     print(json.dumps(dict(
         result, steps=clock.steps, training_seconds=clock.worked,
         seconds_per_step=clock.worked / max(1, clock.steps - 1),
+        threads=torch.get_num_threads(),
         packages={"rectools": rectools.__version__, "torch": torch.__version__,
                   "pytorch_lightning": pytorch_lightning.__version__})))
 

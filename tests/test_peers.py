@@ -149,6 +149,8 @@ def test_the_table_has_a_row_of_each(ranked):
     one = peers.describe(300, 90.0, 0.3, dict.fromkeys(keys, 0.25), {})
     two = peers.describe(20, 93.0, 4.65, dict.fromkeys(keys, 0.125), {})
     one["name"], two["name"] = "here", "peer"
+    one["baselines"] = {"most_popular": dict.fromkeys(keys, 0.0625),
+                        "item_transitions": dict.fromkeys(keys, 0.1)}
     lines = peers.table({
         "date": "2026-11-24", "data": "tiny", "width": 12, "layers": 2,
         "heads": 3, "length": 11, "batch_size": 7, "random_seed": 5,
@@ -160,11 +162,14 @@ def test_the_table_has_a_row_of_each(ranked):
                                "NDCG@10, seed | HR@10, seed | NDCG@10, paper")
     assert lines[4] == "| here | 0.3 | 300 | 1.5 |" + " 0.2500 |" * 6
     assert lines[5] == "| peer | 4.65 | 20 | 1.6 |" + " 0.1250 |" * 6
+    assert lines[6] == "| most popular | – | – | – |" + " 0.0625 |" * 6
+    assert lines[7] == "| item transitions | – | – | – |" + " 0.1000 |" * 6
 
 
 @pytest.mark.parametrize("flag, error", [
     ("--peer_python=nowhere", "no nowhere; benchmarks/requirements-peers.txt"),
     ("--dim=63", "bert_config_sample_63.json"),
+    ("--output=nowhere/peers.json", "--output: no folder nowhere; make it"),
     ("--folder=.", "is there already")])
 def test_what_is_missing_or_in_the_way_is_one_line(flag, error, tmp_path):
     status, output, errors = command(

@@ -12,9 +12,11 @@ import tensorflow.compat.v1 as tf
 from conftest import command, ITEMS, LENGTH, ROOT
 from stand_ins import copy_project, Machine
 
-# A stand-in for run_ml-1m.sh: notes its variables and arguments.
+# A stand-in for run_ml-1m.sh: notes its variables and arguments, and ends as
+# the file named after the run says.
 NOTES = """
 { env; printf '%s\\n' "$@" end; } >> "$LOG"
+[ ! -f "ends-${model_dir##*/}" ] || exit "$(cat "ends-${model_dir##*/}")"
 mkdir -p "$model_dir"
 echo > "$model_dir/eval_results.txt"
 """
@@ -23,7 +25,8 @@ echo > "$model_dir/eval_results.txt"
 @pytest.fixture
 def trainings(tmp_path):
     """A function, name of a study -> list of dicts, what each training is
-    given; the run's name is under "run"."""
+    given; the run's name is under "run". Its argument `status` is how the
+    script ends."""
     (tmp_path / "bin").mkdir()
     machine = Machine(tmp_path / "bin", "env", "flock", "sed")
     copy_project(tmp_path)
@@ -33,12 +36,12 @@ def trainings(tmp_path):
     machine.add("run_ml-1m.sh", NOTES)
     shutil.move(str(machine.folder / "run_ml-1m.sh"), str(tmp_path))
 
-    def run_study(name):
+    def run_study(name, status=0):
         log = tmp_path / "log"
         log.write_text("")
-        status, _, errors = machine.run_copy(
+        ended, _, errors = machine.run_copy(
             tmp_path, os.path.join("studies", name + ".sh"))
-        assert status == 0, errors
+        assert ended == status, errors
         found = []
         for text in log.read_text().split("\nend\n")[:-1]:
             given = dict(line.lstrip("-").split("=", 1)
@@ -64,7 +67,9 @@ def test_every_form_is_trained_with_three_seeds_and_else_alike(trainings):
 
 def test_every_batch_size_sees_the_same_number_of_sequences(trainings):
     runs = trainings("batch_size")
-    assert [run["batch_size"] for run in runs] == ["256", "16", "1"]
+    assert [(run["batch_size"], run.get("recipe", "published"))
+            for run in runs] == [("256", "published"), ("16", "published"),
+                                 ("1", "published"), ("256", "fast")]
     for run in runs:
         batch, steps = int(run["batch_size"]), int(run["num_train_steps"])
         assert 400000 - batch < batch * steps <= 400000
@@ -77,17 +82,17 @@ def test_of_the_plateau_one_thing_is_changed_at_a_time(trainings, tmp_path):
     runs = trainings("plateau")
     changes = ("learning_rate", "hidden_dropout_prob",
                "attention_probs_dropout_prob", "bert_config_file",
-               "output_bias")
+               "output_bias", "recipe")
     assert [[key for key in changes if key in run] for run in runs] == [
         [], ["learning_rate"], ["learning_rate"], ["learning_rate"],
         ["hidden_dropout_prob", "attention_probs_dropout_prob"],
-        ["bert_config_file"], ["output_bias"], []]
+        ["bert_config_file"], ["output_bias"], ["recipe"], []]
     config = (tmp_path / runs[5]["bert_config_file"]).read_text()
     assert config.count('"initializer_range": 0.1,') == 1
     folder = "./checkpoints/studies/plateau"
-    assert runs[7]["init_checkpoint"] == folder + "/log_popularity/best"
-    assert runs[7]["test_input_file"] == folder + "/other-mask.test.tfrecord"
-    assert runs[7]["do_train"] == "False"
+    assert runs[8]["init_checkpoint"] == folder + "/fast/best"
+    assert runs[8]["test_input_file"] == folder + "/other-mask.test.tfrecord"
+    assert runs[8]["do_train"] == "False"
 
 
 def test_a_sampled_softmax_is_trained_as_the_full_one_of_the_forms(trainings):
@@ -123,9 +128,12 @@ def test_what_another_copy_trains_is_left_to_it(trainings, tmp_path):
 
 
 def test_the_other_mask_waits_for_the_model_that_it_asks(trainings, tmp_path):
-    held = hold(tmp_path, "plateau", "log_popularity")
+    held = hold(tmp_path, "plateau", "fast")
 
     def finish():
+        folder = tmp_path / "checkpoints" / "studies" / "plateau" / "fast"
+        folder.mkdir()
+        (folder / "eval_results.txt").write_text("")
         with open(str(tmp_path / "log"), "a") as log:
             log.write("finished=1\n")
         held.close()
@@ -135,6 +143,29 @@ def test_the_other_mask_waits_for_the_model_that_it_asks(trainings, tmp_path):
     runs = trainings("plateau")
     timer.join()
     assert [run["run"] for run in runs if "finished" in run] == ["other-mask"]
+
+
+def test_after_a_failed_training_the_others_run(trainings, tmp_path):
+    (tmp_path / "ends-1000-2").write_text("1")
+    (tmp_path / "ends-100-1").write_text("1")
+    assert len(trainings("sampled_softmax", status=1)) == 6
+    (tmp_path / "ends-1000-2").unlink()
+    (tmp_path / "ends-100-1").unlink()
+    assert [run["run"] for run in trainings("sampled_softmax")] == [
+        "1000-2", "100-1"]
+
+
+def test_a_stopped_training_stops_the_script(trainings, tmp_path):
+    (tmp_path / "ends-1000-2").write_text("143")
+    assert [run["run"] for run in trainings("sampled_softmax", status=143)] == [
+        "1000-1", "1000-2"]
+
+
+def test_no_model_is_asked_with_another_mask_before_it_is_done(trainings,
+                                                               tmp_path):
+    (tmp_path / "ends-fast").write_text("1")
+    assert [run["run"] for run in trainings("plateau", status=1)][-2:] == [
+        "log_popularity", "fast"]
 
 
 def ids_of(path):
