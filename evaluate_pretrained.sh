@@ -10,18 +10,20 @@ source ./common.sh
 
 # Evaluates the model in a folder; stops where a rank differs.
 evaluate() {
-  local folder=${1%/} name form rest
+  local folder=${1%/} name form rest agreement
   name=$(basename "$folder")
   rest=${name%-*}
   form=${rest##*-}
   [ -f "$folder/checkpoint" ] || fail "no published model in $folder; those in pretrained/ are called <dataset>-<form>-<recipe>"
   export attention_form=$form model_dir=$CKPT_DIR/pretrained/$name
   "./run_${rest%-*}.sh" --do_train=False --init_checkpoint="$folder"
-  gzip -dc "$folder/eval_users.tsv.gz" | cmp - "$model_dir/eval_users.tsv" \
+  agreement=$("$PYTHON" pretrained/compare_ranks.py \
+    "$folder/eval_users.tsv.gz" "$model_dir/eval_users.tsv") \
     || fail "$name: other ranks than the published ones; see the line above"
-  echo "$name: the published ranks, user by user"
+  echo "$name: $agreement"
 }
 
+choose_python
 [ $# -gt 0 ] || set -- pretrained/*/
 for folder in "$@"; do
   evaluate "$folder"

@@ -1,8 +1,13 @@
 """evaluate_pretrained.sh on stand-ins: which runs it asks for, what it says."""
 
 import gzip
+import os
+import shutil
+import sys
 
 import pytest
+
+from conftest import ROOT
 
 from stand_ins import Machine, copy_project
 
@@ -13,12 +18,16 @@ mkdir -p "$model_dir"
 printf '%s' "$RANKS" > "$model_dir/eval_users.tsv"
 """
 NAME = "ml-1m-cross_gram-fast"
+RANKS = ("user\titem\thistory_length\ttarget_count\tseed\tmost_popular/seed\n"
+         "1\t9\t5\t6\t23\t7\n")
 
 
 @pytest.fixture
 def machine(tmp_path):
     (tmp_path / "bin").mkdir()
-    return Machine(tmp_path / "bin", "gzip", "cmp", "env")
+    machine = Machine(tmp_path / "bin", "env")
+    machine.add("python3", 'exec "%s" "$@"' % sys.executable)
+    return machine
 
 
 @pytest.fixture
@@ -31,8 +40,10 @@ def project(tmp_path):
     published = folder / "pretrained" / NAME
     published.mkdir(parents=True)
     (published / "checkpoint").write_text("")
+    shutil.copy(os.path.join(ROOT, "pretrained", "compare_ranks.py"),
+                str(folder / "pretrained"))
     with gzip.open(str(published / "eval_users.tsv.gz"), "wb") as stream:
-        stream.write(b"user\tseed\n1\t23\n")
+        stream.write(RANKS.encode())
     return folder
 
 
@@ -44,7 +55,7 @@ def evaluate(machine, project, ranks, *arguments):
 @pytest.mark.parametrize("arguments", [(), ("pretrained/" + NAME,)])
 def test_the_datasets_script_evaluates_and_the_ranks_agree(machine, project,
                                                            arguments):
-    status, output, errors = evaluate(machine, project, "user\tseed\n1\t23\n",
+    status, output, errors = evaluate(machine, project, RANKS,
                                       *arguments)
     assert status == 0, errors
     assert output.splitlines()[-1] == NAME + ": the published ranks, user by user"
@@ -54,8 +65,10 @@ def test_the_datasets_script_evaluates_and_the_ranks_agree(machine, project,
 
 
 def test_another_rank_is_an_error(machine, project):
-    status, _, errors = evaluate(machine, project, "user\tseed\n1\t24\n")
-    assert status == 1 and NAME + ": other ranks" in errors
+    status, _, errors = evaluate(machine, project, RANKS.replace("23", "24"))
+    assert status == 1
+    assert "compare_ranks.py: error: 1 of 1 users have other ranks" in errors
+    assert NAME + ": other ranks" in errors
 
 
 def test_a_folder_without_model_is_one_clear_line(machine, project):
