@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 source ./common.sh
 
-# Evaluates the model in a folder; stops where a rank differs.
+# Evaluates the model in a folder; stops where its ranks are others.
 evaluate() {
   local folder=${1%/} name form rest agreement
   name=$(basename "$folder")
@@ -17,13 +17,13 @@ evaluate() {
   [ -f "$folder/checkpoint" ] || fail "no published model in $folder; those in pretrained/ are called <dataset>-<form>-<recipe>"
   export attention_form=$form model_dir=$CKPT_DIR/pretrained/$name
   "./run_${rest%-*}.sh" --do_train=False --init_checkpoint="$folder"
+  set_up  # which the run has done: names its Python
   agreement=$("$PYTHON" pretrained/compare_ranks.py \
     "$folder/eval_users.tsv.gz" "$model_dir/eval_users.tsv") \
     || fail "$name: other ranks than the published ones; see the line above"
   echo "$name: $agreement"
 }
 
-choose_python
 [ $# -gt 0 ] || set -- pretrained/*/
 for folder in "$@"; do
   evaluate "$folder"

@@ -10,64 +10,55 @@ differs is another model, or other data.
 """
 
 import argparse
-import gzip
-import io
+import os
 import sys
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import util  # noqa: E402
+import numpy as np  # noqa: E402
+
+from reporting import runs  # noqa: E402
+
 SHARE = 1e-3   # of the users, whose ranks may be one place off
-KNOWN = 4      # columns before the ranks: user, item, two counts
 
 
-def read_users(path):
-    """The header and the rows of an eval_users.tsv(.gz), as lists of str."""
-    opened = gzip.open(path) if path.endswith(".gz") else open(path, "rb")
-    with opened as packed, io.TextIOWrapper(packed, encoding="utf-8") as lines:
-        rows = [line.rstrip("\n").split("\t") for line in lines]
-    return rows[0], rows[1:]
+def columns(users):
+    """dict, column -> int array [users], and whether the column may be off:
+    the model's ranks may, a baseline's count no floats."""
+    fixed = {name: getattr(users, name) for name in users._fields
+             if name != "ranks"}
+    return dict(fixed, **users.ranks), {
+        name for name in users.ranks if "/" not in name}
 
 
-def users_off(header, published, found):
+def users_off(published, found):
     """How many users have a rank of the model that is one place off.
 
     Args:
-        header: list of str, the columns; a baseline's have a "/".
-        published, found: lists of rows, lists of str.
+        published, found: reporting.runs.Users.
 
     Raises:
         ValueError: something else differs, or too many of them are.
     """
-    model = {place for place, name in enumerate(header)
-             if place >= KNOWN and "/" not in name}
-    if len(published) != len(found):
-        raise ValueError("%d users, where %d are published"
-                         % (len(found), len(published)))
-    off = 0
-    for one, other in zip(published, found):
-        places = [place for place in range(len(header))
-                  if one[place] != other[place]]
-        for place in places:
-            if place not in model or abs(int(one[place]) - int(other[place])) > 1:
-                raise ValueError("user %s: %s is %s, where %s is published" % (
-                    one[0], header[place], other[place], one[place]))
-        off += bool(places)
-    if off > SHARE * len(published):
+    (ours, may_be_off), (theirs, _) = columns(published), columns(found)
+    if list(ours) != list(theirs) or len(published.user) != len(found.user):
+        raise ValueError("%d users and ranks %s, where %d and %s are published"
+                         % (len(found.user), " ".join(found.ranks),
+                            len(published.user), " ".join(published.ranks)))
+    off = np.zeros(len(published.user), bool)
+    for name, values in ours.items():
+        distance = np.abs(values - theirs[name])
+        wrong = np.flatnonzero(distance > (name in may_be_off))
+        if len(wrong):
+            raise ValueError("user %d: %s is %d, where %d is published" % (
+                published.user[wrong[0]], name, theirs[name][wrong[0]],
+                values[wrong[0]]))
+        off |= distance > 0
+    if off.sum() > SHARE * len(off):
         raise ValueError("%d of %d users have other ranks than the published "
-                         "ones" % (off, len(published)))
-    return off
-
-
-def compare(published, found):
-    """What is to be said of two files; raises ValueError as `users_off`."""
-    header, rows = read_users(published)
-    other, others = read_users(found)
-    if header != other:
-        raise ValueError("the columns are %s, where %s are published"
-                         % (" ".join(other), " ".join(header)))
-    off = users_off(header, rows, others)
-    if not off:
-        return "the published ranks, user by user"
-    return ("the published ranks, but for %d of %d users, one place off: "
-            "rounding" % (off, len(rows)))
+                         "ones" % (off.sum(), len(off)))
+    return int(off.sum())
 
 
 if __name__ == "__main__":
@@ -75,7 +66,9 @@ if __name__ == "__main__":
     parser.add_argument("published", help="eval_users.tsv.gz of a folder")
     parser.add_argument("found", help="eval_users.tsv to compare with it")
     given = parser.parse_args()
-    try:
-        print(compare(given.published, given.found))
-    except (ValueError, IOError) as error:
-        sys.exit("compare_ranks.py: error: %s" % error)
+    with util.one_line_errors("compare_ranks.py"):
+        users = runs.read_users(given.published)
+        off = users_off(users, runs.read_users(given.found))
+    print("the published ranks, user by user" if not off else
+          "the published ranks, but for %d of %d users, one place off: rounding"
+          % (off, len(users.user)))
