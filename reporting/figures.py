@@ -197,14 +197,14 @@ def _ranking_figures(runs, protocols, metrics):
 
 def _split(lines):
     """The lines of two points or more, and the labels of the others."""
-    return ([line for line in lines if len(line.steps) > 1],
-            [line.label for line in lines if len(line.steps) < 2])
+    return ([line for line in lines if len(line.x) > 1],
+            [line.label for line in lines if len(line.x) < 2])
 
 
 def _training_caption(what, lines, straight):
     text = "%s, as logged during training." % what.capitalize()
-    few = ["%s %d" % (line.label, len(line.steps)) for line in lines
-           if len(line.steps) <= plots.FEW]
+    few = ["%s %d" % (line.label, len(line.x)) for line in lines
+           if len(line.x) <= plots.FEW]
     if few:
         text += " Each logged point is marked (%s)%s." % (
             ", ".join(few), "" if straight else

@@ -18,14 +18,14 @@ FEW = 100  # points of a line up to which each is marked
 
 # A curve; `number` is its run's, for the colour, and a second kind of curve
 # of that run is dashed.
-Line = collections.namedtuple("Line", "label number dashed steps values")
+Line = collections.namedtuple("Line", "label number dashed x values")
 # Bars or points with intervals: arrays [groups]; low and high are None where
 # there are none. `number` counts runs and baselines apart.
 Bars = collections.namedtuple("Bars", "label number baseline values low high")
 
 
-def curves(panels, ylabel, from_zero, join_few=True):
-    """Lines over training steps.
+def curves(panels, ylabel, from_zero, join_few=True, xlabel="training step"):
+    """Lines over training steps, or over what `xlabel` says.
 
     Args:
         panels: list of (title, list of Line); an empty title is left out.
@@ -34,6 +34,7 @@ def curves(panels, ylabel, from_zero, join_few=True):
         join_few: bool, whether points are joined where a line has FEW of them
             or less. False for what is known to be no straight line between
             two points.
+        xlabel: str.
 
     Returns:
         bytes, a PNG.
@@ -45,9 +46,9 @@ def curves(panels, ylabel, from_zero, join_few=True):
             covered = sum(np.array_equal(line.values, other.values)
                           for other in lines[i + 1:])
             wider = 2.5 * min(covered, 4)
-            few = len(line.steps) <= FEW
+            few = len(line.x) <= FEW
             joined = join_few or not few
-            axis.plot(line.steps, line.values, label=_plain(line.label),
+            axis.plot(line.x, line.values, label=_plain(line.label),
                       color=_COLOURS[line.number % len(_COLOURS)],
                       linestyle=("--" if line.dashed else "-") if joined
                       else "none", linewidth=1.3 + wider,
@@ -55,7 +56,7 @@ def curves(panels, ylabel, from_zero, join_few=True):
                       if few else None, markersize=4 + wider,
                       markerfacecolor="white" if line.dashed else None)
         axis.set_title(title)
-        axis.set_xlabel("training step")
+        axis.set_xlabel(xlabel)
         axis.set_ylabel(ylabel)
         last = axis.dataLim.x1 or 1
         axis.set_xlim(-0.02 * last, 1.04 * last)

@@ -72,6 +72,9 @@ def test_curves_hold_the_points(figures):
     plots.curves(
         [("", [plots.Line("a", 0, False, [100, 200], [7.0, 6.0]),
                plots.Line("b", 1, True, [100], [5.0])])], "loss", False)
+    plots.curves([("", [plots.Line("a", 0, False, [0.5, 2.5], [7.0, 6.0])])],
+                 "loss", False, xlabel="minutes")
+    assert figures[1].axes[0].get_xlabel() == "minutes"
     axis, = figures[0].axes
     assert [line.get_xydata().tolist() for line in axis.lines] == [
         [[100.0, 7.0], [200.0, 6.0]], [[100.0, 5.0]]]
