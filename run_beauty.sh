@@ -10,6 +10,7 @@ max_predictions_per_seq=${max_predictions_per_seq:-30}
 prop_sliding_window=${prop_sliding_window:-0.1}
 dim=${dim:-64}
 published_steps=400000
+fast_learning_rate=1e-3
 
 source ./common.sh
 run_dataset "$@"

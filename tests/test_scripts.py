@@ -222,12 +222,20 @@ def test_another_training_seed_has_a_directory_of_its_own(
     assert "--random_seed=12345" in commands_of(machine)[1]
 
 
+def test_a_dataset_may_have_a_fast_rate_of_its_own(machine):
+    for recipe, rate in (("fast", "1e-3"), ("published", "1e-4")):
+        _, training = commands_of(machine, recipe=recipe,
+                                  fast_learning_rate="1e-3")
+        assert "--learning_rate=%s" % rate in training
+
+
 def test_every_value_of_a_recipe_can_be_set(machine):
     own = dict(num_train_steps="7", learning_rate="2e-3",
                num_warmup_steps="3", output_bias="zeros",
                hidden_dropout_prob="0.3", attention_probs_dropout_prob="0.4")
     for recipe in ("published", "fast"):
-        _, training = commands_of(machine, recipe=recipe, **own)
+        _, training = commands_of(machine, recipe=recipe,
+                                  fast_learning_rate="1e-3", **own)
         assert {"--%s=%s" % item for item in own.items()} <= set(training)
 
 
