@@ -28,12 +28,17 @@ short initializer-0.1 bert_config_file="$(wider_config 0.1)"
 short log_popularity output_bias=log_popularity
 short fast recipe=fast
 
-# The last one, which has learned, asked with another [MASK] than it knows.
-if is_done fast; then
+# Added when rate-3e-3 and fast had not left the plateau.
+short rate-3e-3-warm-up learning_rate=3e-3 num_warmup_steps=1000
+short fast-warm-up recipe=fast num_warmup_steps=1000
+
+# One that has learned, asked with another [MASK] than it knows.
+learned=rate-1e-3
+if is_done $learned; then
   source ./common.sh
   set_up
   other=$runs/other-mask.test.tfrecord
-  "$PYTHON" studies/other_mask_id.py "$runs/fast" "$other"
-  run other-mask --do_train=False --init_checkpoint="$runs/fast/best" \
+  "$PYTHON" studies/other_mask_id.py "$runs/$learned" "$other"
+  run other-mask --do_train=False --init_checkpoint="$runs/$learned/best" \
     --test_input_file="$other" --ignore_checksums
 fi

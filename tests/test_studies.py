@@ -82,17 +82,19 @@ def test_of_the_plateau_one_thing_is_changed_at_a_time(trainings, tmp_path):
     runs = trainings("plateau")
     changes = ("learning_rate", "hidden_dropout_prob",
                "attention_probs_dropout_prob", "bert_config_file",
-               "output_bias", "recipe")
+               "output_bias", "recipe", "num_warmup_steps")
     assert [[key for key in changes if key in run] for run in runs] == [
         [], ["learning_rate"], ["learning_rate"], ["learning_rate"],
         ["hidden_dropout_prob", "attention_probs_dropout_prob"],
-        ["bert_config_file"], ["output_bias"], ["recipe"], []]
+        ["bert_config_file"], ["output_bias"], ["recipe"],
+        ["learning_rate", "num_warmup_steps"], ["recipe", "num_warmup_steps"],
+        []]
     config = (tmp_path / runs[5]["bert_config_file"]).read_text()
     assert config.count('"initializer_range": 0.1,') == 1
     folder = "./checkpoints/studies/plateau"
-    assert runs[8]["init_checkpoint"] == folder + "/fast/best"
-    assert runs[8]["test_input_file"] == folder + "/other-mask.test.tfrecord"
-    assert runs[8]["do_train"] == "False"
+    assert runs[10]["init_checkpoint"] == folder + "/rate-1e-3/best"
+    assert runs[10]["test_input_file"] == folder + "/other-mask.test.tfrecord"
+    assert runs[10]["do_train"] == "False"
 
 
 def test_a_sampled_softmax_is_trained_as_the_full_one_of_the_forms(trainings):
@@ -128,10 +130,10 @@ def test_what_another_copy_trains_is_left_to_it(trainings, tmp_path):
 
 
 def test_the_other_mask_waits_for_the_model_that_it_asks(trainings, tmp_path):
-    held = hold(tmp_path, "plateau", "fast")
+    held = hold(tmp_path, "plateau", "rate-1e-3")
 
     def finish():
-        folder = tmp_path / "checkpoints" / "studies" / "plateau" / "fast"
+        folder = tmp_path / "checkpoints" / "studies" / "plateau" / "rate-1e-3"
         folder.mkdir()
         (folder / "eval_results.txt").write_text("")
         with open(str(tmp_path / "log"), "a") as log:
@@ -163,9 +165,9 @@ def test_a_stopped_training_stops_the_script(trainings, tmp_path):
 
 def test_no_model_is_asked_with_another_mask_before_it_is_done(trainings,
                                                                tmp_path):
-    (tmp_path / "ends-fast").write_text("1")
+    (tmp_path / "ends-rate-1e-3").write_text("1")
     assert [run["run"] for run in trainings("plateau", status=1)][-2:] == [
-        "log_popularity", "fast"]
+        "log_popularity", "rate-1e-3"]
 
 
 def ids_of(path):
