@@ -97,6 +97,10 @@ def main(args):
         names = (args.names.split(",") if args.names else
                  [os.path.basename(os.path.abspath(folder))
                   for folder in args.models])
+        if os.path.isdir(args.output):
+            raise ValueError("--output: %s is a folder; name a file in it"
+                             % args.output)
+        util.check_writable(os.path.dirname(args.output) or ".", "output")
         content = picture(args.models, names)
         with util.AtomicFiles() as files:
             with open(files.path(args.output), "wb") as stream:

@@ -80,4 +80,9 @@ def test_what_cannot_be_drawn_is_one_line(models, tmp_path):
     unknown = publish(tmp_path / "unknown", [np.nan, np.nan])
     assert "so the minutes are not known" in refusal(models[0], unknown,
                                                      output)
+    assert "--output: %s is a folder" % tmp_path in refusal(
+        *models + ["--output=%s" % tmp_path])
+    (tmp_path / "file").write_text("")
+    assert "file is no folder; give another" in refusal(
+        *models + ["--output=%s" % (tmp_path / "file" / "x.png")])
     assert not (tmp_path / "x.png").exists()

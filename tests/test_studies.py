@@ -167,7 +167,8 @@ def test_no_model_is_asked_with_another_mask_before_it_is_done(trainings,
                                                                tmp_path):
     (tmp_path / "ends-rate-1e-3").write_text("1")
     names = [run["run"] for run in trainings("plateau", status=1)]
-    assert "rate-1e-3" in names and "other-mask" not in names
+    assert names[2] == "rate-1e-3" and names[-1] == "fast-warm-up"
+    assert len(names) == 10 and "other-mask" not in names
 
 
 def ids_of(path):

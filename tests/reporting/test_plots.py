@@ -72,14 +72,19 @@ def test_curves_hold_the_points(figures):
     plots.curves(
         [("", [plots.Line("a", 0, False, [100, 200], [7.0, 6.0]),
                plots.Line("b", 1, True, [100], [5.0])])], "loss", False)
-    plots.curves([("", [plots.Line("a", 0, False, [0.5, 2.5], [7.0, 6.0])])],
-                 "loss", False, xlabel="minutes")
-    assert figures[1].axes[0].get_xlabel() == "minutes"
     axis, = figures[0].axes
     assert [line.get_xydata().tolist() for line in axis.lines] == [
         [[100.0, 7.0], [200.0, 6.0]], [[100.0, 5.0]]]
     assert [line.get_linestyle() for line in axis.lines] == ["-", "--"]
     assert axis.get_xlabel() == "training step"
+
+
+def test_curves_may_stand_over_something_else_than_steps(figures):
+    plots.curves([("", [plots.Line("a", 0, False, [0.5, 2.5], [7.0, 6.0])])],
+                 "loss", False, xlabel="minutes")
+    axis, = figures[0].axes
+    assert axis.get_xlabel() == "minutes"
+    assert axis.lines[0].get_xydata().tolist() == [[0.5, 7.0], [2.5, 6.0]]
 
 
 @pytest.mark.parametrize("count, marker", [(3, "o"), (plots.FEW, "o"),
