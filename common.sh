@@ -199,6 +199,7 @@ say_next() {
 # $data_dir/<name>.txt where it is missing; the arguments go to run.py.
 run_dataset() {
   set_defaults
+  [ -f "$bert_config_file" ] || fail "there is no model config $bert_config_file; set dim= to a width that bert_train/ has one for, or bert_config_file= to one of your own"
   set_up
   # shellcheck disable=SC2086  # a command and its arguments
   [ -f "$data_dir/$dataset_name.txt" ] || "$PYTHON" -u $make_data

@@ -1,6 +1,7 @@
 """What the shell scripts choose, on machines made of stand-ins."""
 
 import os
+import shutil
 
 import pytest
 
@@ -245,6 +246,14 @@ def test_another_recipe_is_one_clear_line(machine):
     assert "recipe=best" in errors and "published and fast" in errors
 
 
+def test_a_missing_model_config_is_one_clear_line_before_any_work(machine):
+    status, said, errors = machine.run("run_dataset", **dict(SIZES, dim="65"))
+    assert (status, said, len(errors.splitlines())) == (1, [], 1)
+    for part in ("./bert_train/bert_config_sample_65.json", "dim=",
+                 "bert_config_file="):
+        assert part in errors
+
+
 # A stand-in for the environment's python: says what it is asked to run.
 SAYS_ITS_SCRIPT = """
 case "$1 $2" in
@@ -256,6 +265,8 @@ esac"""
 def run_dataset(machine, folder, name, status=0, there=False):
     """(status, the scripts that run_<name>.sh runs) in a copy of the project."""
     copy_project(folder, "run_%s.sh" % name)
+    shutil.copytree(os.path.join(ROOT, "bert_train"),
+                    str(folder / "bert_train"))
     if there:
         (folder / "data" / (name + ".txt")).write_text("1 1\n")
     machine.add_venv(SAYS_ITS_SCRIPT)
