@@ -87,7 +87,7 @@ set_up() {
 }
 
 # How to train: as published, or in less than an hour on two cores, as held-out
-# validation chose it on ML-1M, and on Beauty its rate (docs/training.md).
+# validation chose it on ML-1M, and on Beauty its rate (docs/recipes.md).
 set_recipe() {
   recipe=${recipe:-published}
   case $recipe in
@@ -111,6 +111,15 @@ set_recipe() {
 # set from the environment.
 set_defaults() {
   set_recipe
+  # Above 0, as many steps on windows of 50 come first.
+  short_train_steps=${short_train_steps:-0}
+  case $short_train_steps in
+    0) ;;
+    *[!0-9]*) fail "short_train_steps=$short_train_steps is no number of steps" ;;
+    *) [ "$max_seq_length" -gt 50 ] || fail "short_train_steps=$short_train_steps: windows of 50 come first where max_seq_length is above 50, and it is $max_seq_length" ;;
+  esac
+  short_learning_rate=${short_learning_rate:-3e-3}
+  short_warmup_steps=${short_warmup_steps:-1000}
   mask_prob=${mask_prob:-1.0}
   dupe_factor=${dupe_factor:-10}
   pool_size=${pool_size:-10}
@@ -128,7 +137,12 @@ set_defaults() {
   esac
   make_data=${make_data:-data/prepare_data.py $dataset_name}
   bert_config_file=${bert_config_file:-./bert_train/bert_config_${dataset_name}_$dim.json}
-  signature=${signature:--mp$mask_prob-sw$prop_sliding_window-mlp$masked_lm_prob-df$dupe_factor-mpps$max_predictions_per_seq-msl$max_seq_length$([ "$holdout_validation" != True ] || echo -ho)}
+  signature=${signature:-$(default_signature)}
+}
+
+# What tells the files of these sizes from others.
+default_signature() {
+  echo "-mp$mask_prob-sw$prop_sliding_window-mlp$masked_lm_prob-df$dupe_factor-mpps$max_predictions_per_seq-msl$max_seq_length$([ "$holdout_validation" != True ] || echo -ho)"
 }
 
 # Makes the training and test files of the interactions.
@@ -152,30 +166,37 @@ suffix() {
   [ "$1" = "$2" ] || echo "-$1"
 }
 
-# Trains and evaluates on what was generated, in $model_dir, which it sets where
-# the environment does not; the arguments go to run.py.
-train_and_evaluate() {
-  local data=$data_dir/$dataset_name$signature argument name form=$attention_form seed=$random_seed
+# Sets what the arguments for run.py say of the model and, where the environment
+# does not, the model directory.
+read_run_flags() {
+  local argument
   for argument in "$@"; do
     case $argument in
-      --attention_form=*) form=${argument#*=} ;;
-      --random_seed=*) seed=${argument#*=} ;;
+      --attention_form=*) attention_form=${argument#*=} ;;
+      --random_seed=*) random_seed=${argument#*=} ;;
+      --do_train=[Ff]alse | --nodo_train) short_train_steps=0 ;;
     esac
   done
+  model_dir=${model_dir:-$CKPT_DIR/$dataset_name$signature-$dim$(suffix "$attention_form" cross_published)$(suffix "$recipe" published)$(suffix "$random_seed" 12345)}
+}
+
+# Trains and evaluates on what was generated, in $model_dir; the arguments go to
+# run.py.
+train_and_evaluate() {
+  local data=$data_dir/$dataset_name$signature name
   if [ "$holdout_validation" = True ]; then
     set -- --valid_input_file="$data.valid.tfrecord" "$@"
   fi
   for name in hidden_dropout_prob attention_probs_dropout_prob; do
     [ -z "${!name:-}" ] || set -- --"$name=${!name}" "$@"
   done
-  model_dir=${model_dir:-$CKPT_DIR/$dataset_name$signature-$dim$(suffix "$form" cross_published)$(suffix "$recipe" published)$(suffix "$seed" 12345)}
   "$PYTHON" -u run.py \
     --train_input_file="$data.train.tfrecord" \
     --test_input_file="$data.test.tfrecord" \
     --vocab_filename="$data.vocab" \
     --user_history_filename="$data.his" \
     --checkpointDir="$model_dir" \
-    --attention_form="$form" \
+    --attention_form="$attention_form" \
     --do_train=True \
     --do_eval=True \
     --bert_config_file="$bert_config_file" \
@@ -186,9 +207,23 @@ train_and_evaluate() {
     --num_warmup_steps="$num_warmup_steps" \
     --learning_rate="$learning_rate" \
     --output_bias="$output_bias" \
-    --random_seed="$seed" \
+    --random_seed="$random_seed" \
     "$@"
 }
+
+# Trains on windows of 50, with as many masks in proportion, in $model_dir-short;
+# their positions are shifted, so that the longer windows find theirs trained.
+train_short() (
+  max_predictions_per_seq=$((max_predictions_per_seq * 50 / max_seq_length))
+  max_seq_length=50
+  num_train_steps=$short_train_steps
+  learning_rate=$short_learning_rate
+  num_warmup_steps=$short_warmup_steps
+  signature=$(default_signature)
+  model_dir=$model_dir-short
+  generate
+  train_and_evaluate --shift_positions "$@" --do_eval=False
+)
 
 # Prints what to do next: pairs of a name and a command.
 say_next() {
@@ -203,6 +238,12 @@ run_dataset() {
   set_up
   # shellcheck disable=SC2086  # a command and its arguments
   [ -f "$data_dir/$dataset_name.txt" ] || "$PYTHON" -u $make_data
+  read_run_flags "$@"
+  if [ "$short_train_steps" != 0 ]; then
+    # The longer training, once begun, no longer needs it.
+    [ -f "$model_dir/checkpoint" ] || train_short "$@"
+    set -- --init_checkpoint="$model_dir-short" "$@"
+  fi
   generate
   train_and_evaluate "$@"
   say_next "recommend:" "$PYTHON run.py --do_predict --checkpointDir=$model_dir" \

@@ -184,7 +184,8 @@ class BertModel(object):
     """
 
     def __init__(self, config, is_training, input_ids, input_mask=None,
-                 token_type_ids=None, scope=None, output_positions=None):
+                 token_type_ids=None, scope=None, output_positions=None,
+                 first_positions=None):
         """Builds the encoder in the current graph.
 
         Args:
@@ -198,6 +199,9 @@ class BertModel(object):
             output_positions: int32 [B, M], the only positions that will be
                 read (through `get_rows_output`). The last layer then has
                 queries, attention rows and feed-forward for those alone.
+            first_positions: int32 [B], the row of the position table that a
+                sequence's first item takes, 0 by default; the L-th one's must
+                be a row too.
 
         Raises:
             ValueError: L is static and above max_position_embeddings.
@@ -218,7 +222,7 @@ class BertModel(object):
             :, tf.newaxis, tf.newaxis, :]) * PADDED_KEY     # [B, 1, 1, L]
 
         with tf.variable_scope(scope, default_name="bert") as self._scope:
-            self._embed(input_ids, token_type_ids)
+            self._embed(input_ids, token_type_ids, first_positions)
             self._layers = []
             output = self._embedding_output
             for index in range(config.num_hidden_layers - 1):
@@ -232,7 +236,7 @@ class BertModel(object):
                 self._rows_output = self._layer(
                     config.num_hidden_layers - 1, output, output_positions)
 
-    def _embed(self, input_ids, token_type_ids):
+    def _embed(self, input_ids, token_type_ids, first_positions):
         """Word + token type + position embeddings, LayerNorm, dropout."""
         config = self._config
 
@@ -249,7 +253,9 @@ class BertModel(object):
             output = tf.gather(self._embedding_table, input_ids)  # [B, L, H]
             output += (types[0] if token_type_ids is None
                        else tf.gather(types, token_type_ids))
-            output += places[:get_shape_list(input_ids)[1]]
+            length = get_shape_list(input_ids)[1]
+            output += (places[:length] if first_positions is None else tf.gather(
+                places, first_positions[:, tf.newaxis] + tf.range(length)))
             self._embedding_output = dropout(
                 layer_norm(output),
                 config.hidden_dropout_prob if self._is_training else 0.0)
@@ -288,7 +294,8 @@ class BertModel(object):
         return self._embedding_table
 
 
-def encode_masked_rows(config, is_training, features, groups=1):
+def encode_masked_rows(config, is_training, features, groups=1,
+                       shift_positions=False):
     """Encodes a batch and reads its masked positions.
 
     With several groups the batch is sorted by length and encoded in as many
@@ -301,6 +308,8 @@ def encode_masked_rows(config, is_training, features, groups=1):
         is_training: bool.
         features: dict of int32 [B, L] and [B, M] tensors, weights float32.
         groups: int; some are empty where the batch is smaller.
+        shift_positions: bool; each sequence's positions are counted from a
+            random start, drawn evenly from those that leave room for L.
 
     Returns:
         (rows, float32 [B, M, H]; embedding table, float32 [V, H];
@@ -309,13 +318,16 @@ def encode_masked_rows(config, is_training, features, groups=1):
     """
     inputs = [features[name] for name in (
         "input_ids", "input_mask", "masked_lm_positions")]
+    (batch, length), rows = get_shape_list(features["input_ids"]), []
+    if shift_positions:
+        inputs.append(tf.random.uniform(
+            [batch], 0, config.max_position_embeddings - length + 1, tf.int32))
     if groups > 1:
         order = tf.argsort(tf.reduce_sum(features["input_mask"], axis=1),
                            stable=True)
         inputs = [tf.gather(value, order) for value in inputs]
-    batch, rows = get_shape_list(features["input_ids"])[0], []
     for group in range(groups):
-        ids, mask, positions = [
+        ids, mask, positions, *first = [
             value[group * batch // groups:(group + 1) * batch // groups]
             for value in inputs]
         if groups > 1:
@@ -323,7 +335,8 @@ def encode_masked_rows(config, is_training, features, groups=1):
             ids, mask = ids[:, :longest], mask[:, :longest]
         with tf.variable_scope(tf.get_variable_scope(), reuse=group > 0):
             model = BertModel(config, is_training, ids, mask, scope="bert",
-                              output_positions=positions)
+                              output_positions=positions,
+                              first_positions=first[0] if first else None)
         rows.append(model.get_rows_output())
     rows = tf.concat(rows, axis=0)
     if groups > 1:

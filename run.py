@@ -93,6 +93,10 @@ def define_flags():
     flags.DEFINE_bool("bucket_by_length", True,
                       "Encode the sequences of a batch in groups of similar "
                       "length; only the time changes.")
+    flags.DEFINE_bool("shift_positions", False,
+                      "Training counts each sequence's positions from a "
+                      "random start, so that windows shorter than "
+                      "max_position_embeddings train all of its positions.")
     flags.DEFINE_integer("num_sampled", 0,
                          "Train on a softmax over this many sampled items, "
                          "for catalogues whose full softmax takes too long; "

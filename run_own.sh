@@ -98,6 +98,7 @@ set_up requirements-report.txt
 prepare
 choose_sizes
 set_defaults
+read_run_flags "${run_flags[@]}"
 made=$data_dir/$dataset_name$signature.train.tfrecord
 make_once "$made" "$(cksum < "$data_dir/$dataset_name.txt") $mask_prob $prop_sliding_window $masked_lm_prob $dupe_factor $max_predictions_per_seq $max_seq_length" \
   generate

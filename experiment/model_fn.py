@@ -38,7 +38,8 @@ def build_model_fn(config, args, output_bias=None, init_checkpoint=None):
                 name: features[name][:, :1] for name in features
                 if name.startswith("masked_lm")})
         head = (config,) + modeling.encode_masked_rows(
-            config, is_training, features, groups)
+            config, is_training, features, groups,
+            shift_positions=is_training and args.shift_positions)
         if is_training:
             loss = (masked_item.sampled_item_loss(
                 *head, num_sampled=args.num_sampled, output_bias=output_bias)

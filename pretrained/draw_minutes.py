@@ -4,7 +4,8 @@
         --names=published,fast --output=docs/minutes.png
 
 A MODEL is a model directory with its event files, or a folder of publish.py
-with its curves.tsv.
+with its curves.tsv. Where <MODEL>-short lies beside it, the training on short
+windows that recipe=fast begins with, that comes first.
 """
 
 import argparse
@@ -45,6 +46,26 @@ def validations(folder):
     return curves
 
 
+def from_its_first_step(folder):
+    """`validations` of a model, after those of the short training before it.
+
+    The short one's time, to its last point, comes before the model's own.
+    """
+    own = validations(folder)
+    short = os.path.abspath(folder) + "-short"
+    if not os.path.isdir(short):
+        return own
+    first = validations(short)
+    taken = max(curve.seconds.max()
+                for curves in events.read_curves(short).values()
+                for curve in curves.values())
+    return {tag: events.Curve(
+        np.append(first[tag].steps, own[tag].steps),
+        np.append(first[tag].values, own[tag].values),
+        np.append(first[tag].seconds, taken + own[tag].seconds))
+            for tag in own if tag in first}
+
+
 def shared_protocol(found, names):
     """str, the first protocol that all models validated under.
 
@@ -80,7 +101,7 @@ def picture(folders, names):
     if len(names) != len(folders):
         raise ValueError("--names=%s gives %d names to %d models"
                          % (",".join(names), len(names), len(folders)))
-    found = [validations(folder) for folder in folders]
+    found = [from_its_first_step(folder) for folder in folders]
     protocol = shared_protocol(found, names)
     panels = []
     for metric in METRICS:

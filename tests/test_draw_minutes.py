@@ -42,6 +42,22 @@ def test_every_validation_is_at_its_minute_and_value(models, monkeypatch):
                                        ("b", 1, [1.0, 4.0], [0.05, 0.2])]
 
 
+def test_a_short_training_comes_first_with_all_of_its_time(models, tmp_path):
+    publish(tmp_path / "fast-short", [30.0, 90.0], values=(0.01, 0.02))
+    curves = events.read_curves(str(tmp_path / "fast-short"))
+    curves[events.TRAINING] = {"loss": events.Curve(
+        np.array([9]), np.array([7.0]), np.array([100.0]))}
+    events.write_table(str(tmp_path / "fast-short" / "curves.tsv"), curves)
+    found = draw_minutes.from_its_first_step(models[1] + "/")
+    assert "paper/ap" not in found           # the short one has no such curve
+    curve = found["full/ap"]
+    np.testing.assert_allclose(curve.seconds, [30.0, 90.0, 160.0, 340.0])
+    np.testing.assert_allclose(curve.values, [0.01, 0.02, 0.05, 0.2])
+    assert curve.steps.tolist() == [1, 2, 1, 2]
+    assert (draw_minutes.from_its_first_step(models[0])["full/ap"].values
+            == [0.1, 0.15]).all()
+
+
 def test_the_command_writes_a_png(models, tmp_path):
     output = tmp_path / "minutes.png"
     status, _, errors = command("pretrained/draw_minutes.py", *models +

@@ -91,6 +91,60 @@ def test_token_type_ids_change_the_embedding_of_their_positions_alone():
     assert np.argwhere(changed).tolist() == [[2, 4]]
 
 
+def shifted(values, first):
+    """The weights with the position table's rows counted from `first`."""
+    name = "bert/embeddings/position_embeddings"
+    return dict(values, **{name: np.roll(values[name], -first, axis=0)})
+
+
+def test_each_sequences_positions_may_be_counted_from_a_later_row():
+    config, batch = make_config(), Batch()
+    starts = np.arange(B) % (PLACES - L + 1)
+    with tf.Graph().as_default(), tf.Session() as session:
+        output = batch.model(config, first_positions=tf.constant(
+            starts, tf.int32)).get_sequence_output()
+        values = randomize(session)
+        output = session.run(output)
+    for first in range(PLACES - L + 1):
+        wanted = Oracle(config, shifted(values, first)).layers(
+            batch.ids, batch.mask, batch.types)[-1]
+        close(output[starts == first], wanted[starts == first])
+
+
+def drawn_starts(config, batch, groups):
+    """int [20, B]: where the positions of each sequence started, 20 times."""
+    positions = batch.positions % batch.mask.sum(axis=1, keepdims=True)
+    features = {"input_ids": batch.ids, "input_mask": batch.mask,
+                "masked_lm_positions": positions,
+                "masked_lm_ids": batch.label_ids,
+                "masked_lm_weights": batch.weights}
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(1)
+        rows = modeling.encode_masked_rows(
+            config, False, {name: tf.constant(value, tf.int32)
+                            for name, value in features.items()},
+            groups, shift_positions=True)[0]
+        values = randomize(session)
+        runs = [session.run(rows) for _ in range(20)]           # [B, M, H]
+    wanted = np.stack([
+        np_gather(Oracle(config, shifted(values, first)).layers(
+            batch.ids, batch.mask, np.zeros_like(batch.ids))[-1], positions)
+        for first in range(PLACES - L + 1)])             # [starts, B, M, H]
+    found = np.stack([np.abs(wanted - run).max(axis=(2, 3)) < 1e-4
+                      for run in runs])                  # [20, starts, B]
+    assert (found.sum(axis=1) == 1).all()
+    return found.argmax(axis=1)
+
+
+def test_shifted_positions_start_anywhere_that_leaves_room():
+    config, batch = make_config(num_hidden_layers=1), Batch()
+    starts = drawn_starts(config, batch, groups=1)
+    for sequence in starts.T:                # each by itself, at every step
+        assert set(sequence) == set(range(PLACES - L + 1))
+    assert len({tuple(sequence) for sequence in starts.T}) == B
+    assert (drawn_starts(config, batch, groups=3) == starts).all()
+
+
 @pytest.mark.parametrize("with_positions", [False, True])
 def test_batch_and_length_may_be_dynamic(with_positions):
     config = make_config()

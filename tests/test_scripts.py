@@ -199,16 +199,114 @@ def test_the_published_recipe_is_the_default(machine):
     assert not any("dropout" in word for word in training)  # the config's
 
 
+FAST = {"--output_bias=log_popularity", "--hidden_dropout_prob=0.0",
+        "--attention_probs_dropout_prob=0.0"}
+
+
 def test_the_fast_recipe_has_a_directory_of_its_own(machine):
     _, training = commands_of(
         machine, num_train_steps="", published_steps="400000", recipe="fast")
     assert {"--num_train_steps=5000", "--learning_rate=3e-3",
-            "--num_warmup_steps=100", "--output_bias=log_popularity",
-            "--hidden_dropout_prob=0.0",
-            "--attention_probs_dropout_prob=0.0"} <= set(training)
+            "--num_warmup_steps=100"} | FAST <= set(training)
     directory, = [word for word in training
                   if word.startswith("--checkpointDir")]
     assert directory.endswith("-msl50-64-fast")
+
+
+def calls_of(machine, words="", **environment):
+    """The arguments of every command that run_dataset runs, as lists; windows
+    of 50 come first."""
+    values = dict(SIZES, max_seq_length="200", max_predictions_per_seq="40",
+                  num_train_steps="1000", recipe="fast",
+                  short_train_steps="5000")
+    status, said, errors = machine.run(
+        'set_up() { PYTHON=say; }; say() { echo "call $*"; }; '
+        'say_next() { :; }; run_dataset ' + words,
+        **dict(values, **environment))
+    assert status == 0, errors
+    return [call.split() for call in " ".join(said).split("call ")[1:]]
+
+
+def test_windows_of_50_may_come_first(machine):
+    short, train_short, long, train_long = calls_of(
+        machine, "--xla", learning_rate="1e-3")
+    directory = ("--checkpointDir=./checkpoints/sample"
+                 "-mp1.0-sw0.5-mlp0.2-df10-mpps40-msl200-64-fast")
+    assert {"gen_data_fin.py", "--max_seq_length=50",
+            "--max_predictions_per_seq=10",
+            "--signature=-mp1.0-sw0.5-mlp0.2-df10-mpps10-msl50"} <= set(short)
+    assert {"run.py", directory + "-short", "--max_seq_length=50",
+            "--max_predictions_per_seq=10", "--num_train_steps=5000",
+            "--num_warmup_steps=1000", "--learning_rate=3e-3", "--xla",
+            "--shift_positions",
+            "--train_input_file=./data/sample-mp1.0-sw0.5-mlp0.2-df10-mpps10"
+            "-msl50.train.tfrecord"} | FAST <= set(train_short)
+    assert train_short[-1] == "--do_eval=False"  # the last one counts
+    assert {"gen_data_fin.py", "--max_seq_length=200",
+            "--max_predictions_per_seq=40"} <= set(long)
+    assert {"run.py", directory, "--max_seq_length=200",
+            "--max_predictions_per_seq=40", "--num_train_steps=1000",
+            "--num_warmup_steps=100", "--learning_rate=1e-3", "--xla",
+            directory.replace("checkpointDir", "init_checkpoint") + "-short"
+            } | FAST <= set(train_long)
+    assert not {"--do_eval=False", "--shift_positions"} & set(train_long)
+    assert not any("init_checkpoint" in word for word in train_short)
+
+
+def test_the_short_training_can_be_set(machine):
+    own = dict(short_train_steps="7", short_learning_rate="2e-3",
+               short_warmup_steps="3", model_dir="mine", random_seed="7")
+    _, short, _, long = calls_of(machine, **own)
+    assert {"--num_train_steps=7", "--learning_rate=2e-3", "--random_seed=7",
+            "--num_warmup_steps=3", "--checkpointDir=mine-short"} <= set(short)
+    assert {"--num_train_steps=1000", "--init_checkpoint=mine-short",
+            "--checkpointDir=mine", "--random_seed=7"} <= set(long)
+
+
+@pytest.mark.parametrize("words, environment", [
+    ("", {"short_train_steps": ""}), ("", {"short_train_steps": "0"}),
+    ("--do_train=False", {}), ("--nodo_train", {})])
+def test_where_no_short_training_is_asked_for_there_is_none(
+        machine, words, environment):
+    _, only = calls_of(machine, words, **environment)
+    assert "--max_seq_length=200" in only
+    assert not any("init_checkpoint" in word for word in only)
+
+
+def test_a_training_that_has_begun_no_longer_needs_the_short_one(
+        machine, tmp_path):
+    (tmp_path / "checkpoint").write_text("")
+    _, only = calls_of(machine, model_dir=str(tmp_path))
+    assert {"--max_seq_length=200",
+            "--init_checkpoint=%s-short" % tmp_path} <= set(only)
+
+
+def test_a_short_training_that_fails_ends_the_script(machine):
+    status, said, _ = machine.run(
+        'set_up() { PYTHON=say; }; say() { echo "$@"; [ "$2" != run.py ]; }; '
+        "run_dataset", **dict(SIZES, max_seq_length="200",
+                              short_train_steps="5"))
+    assert status == 1
+    assert "--max_seq_length=50" in said and "--max_seq_length=200" not in said
+
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(short_train_steps="5k", max_seq_length="200"),
+     "short_train_steps=5k is no number of steps"),
+    (dict(short_train_steps="5", max_seq_length="50"),
+     "where max_seq_length is above 50, and it is 50")])
+def test_a_short_training_that_cannot_be_is_one_clear_line(
+        machine, changes, message):
+    status, _, errors = machine.run("run_dataset", **dict(SIZES, **changes))
+    assert (status, len(errors.splitlines())) == (1, 1)
+    assert message in errors
+
+
+def test_the_short_training_keeps_validation_items_out_too(machine):
+    short, train_short, _, _ = calls_of(machine, holdout_validation="True")
+    assert "--holdout_validation=True" in short
+    assert ("--valid_input_file=./data/sample-mp1.0-sw0.5-mlp0.2-df10-mpps10"
+            "-msl50-ho.valid.tfrecord") in train_short
 
 
 @pytest.mark.parametrize("words, environment", [

@@ -25,9 +25,9 @@ def variables_after(steps, strategy, dataset, folder, **changes):
         CONFIG, vocab_size=ITEMS + 4, hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0))
     args = argparse.Namespace(**dict(dict(
-        bucket_by_length=False, num_sampled=0, init_checkpoint=None,
-        learning_rate=0.01, num_train_steps=10, num_warmup_steps=2,
-        mixed_precision=False), **changes))
+        bucket_by_length=False, shift_positions=False, num_sampled=0,
+        init_checkpoint=None, learning_rate=0.01, num_train_steps=10,
+        num_warmup_steps=2, mixed_precision=False), **changes))
     input_fn = input_pipeline.make_input_fn(
         [dataset.prefix + ".train.tfrecord"], LENGTH, MASKED, 14, True, 5)
     estimator = tf.estimator.Estimator(

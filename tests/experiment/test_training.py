@@ -15,7 +15,8 @@ import tensorflow.compat.v1 as tf
 import evaluation
 import modeling
 from conftest import (
-    command, results_of, run_flags, scalars_of, selecting, users_of)
+    command, generate, LENGTH, MASKED, results_of, run_flags, scalars_of,
+    selecting, users_of)
 from data.sequences import read_sequences
 from experiment import model_fn, training
 from util import load_pickle
@@ -211,6 +212,35 @@ def test_beyond_the_last_step_the_newest_is_evaluated_where_none_was_chosen(
     assert evaluated["checkpoint"] == str(tmp_path / "run" / "model.ckpt-5")
 
 
+def test_longer_windows_start_from_all_that_shorter_ones_have_learned(
+        dataset, tmp_path):
+    shutil.copy(str(dataset.folder / "tiny.txt"), str(tmp_path))
+    status, _, errors = generate(
+        tmp_path, "--max_seq_length=%d" % (LENGTH - 2),
+        "--max_predictions_per_seq=%d" % (MASKED - 1))
+    assert status == 0, errors
+    short = dataset._replace(folder=tmp_path, prefix=str(tmp_path / "tiny-x"))
+    status, _, errors = command("run.py", *run_flags(
+        short, tmp_path, do_train=True, signature="/short",
+        max_seq_length=LENGTH - 2, max_predictions_per_seq=MASKED - 1))
+    assert status == 0, errors
+    status, _, errors = command("run.py", *run_flags(
+        dataset, tmp_path, do_train=True, num_train_steps=1,
+        output_bias="log_popularity", init_checkpoint=tmp_path / "short"))
+    assert status == 0, errors
+    learned, start = [
+        {name: tf.train.load_variable(str(tmp_path / checkpoint), name)
+         for name, _ in tf.train.list_variables(str(tmp_path / checkpoint))}
+        for checkpoint in ("short/model.ckpt-5", "run/model.ckpt-0")]
+    assert set(start) == set(learned)
+    assert (learned.pop("global_step"), start.pop("global_step")) == (5, 0)
+    for name in learned:
+        if name.endswith(("/adam_m", "/adam_v")):
+            assert learned[name].any() and not start[name].any()
+        else:
+            np.testing.assert_array_equal(start[name], learned[name])
+
+
 def test_what_a_training_began_from_may_be_gone_when_it_goes_on(
         dataset, trained, tmp_path):
     shutil.copytree(str(trained[0] / "run"), str(tmp_path / "first"))
@@ -223,6 +253,28 @@ def test_what_a_training_began_from_may_be_gone_when_it_goes_on(
         dataset, tmp_path, num_train_steps=2, **flags))
     assert status == 0 and "variables start from" not in errors, errors
     assert "from step 1 to 2" in errors
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_positions_are_shifted_where_asked_and_in_training_alone(
+        asked, monkeypatch):
+    shifted = []
+
+    class Built(Exception):
+        pass
+
+    def encode(config, is_training, features, groups, shift_positions):
+        shifted.append(shift_positions)
+        raise Built
+
+    monkeypatch.setattr(modeling, "encode_masked_rows", encode)
+    build = model_fn.build_model_fn(
+        modeling.BertConfig(9, max_position_embeddings=13),
+        mock.Mock(shift_positions=asked))
+    for mode in (tf.estimator.ModeKeys.TRAIN, tf.estimator.ModeKeys.EVAL):
+        with pytest.raises(Built):
+            build({}, None, mode)
+    assert shifted == [asked, False]
 
 
 def test_only_training_sessions_are_in_mixed_precision():
