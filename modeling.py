@@ -254,8 +254,11 @@ class BertModel(object):
             output += (types[0] if token_type_ids is None
                        else tf.gather(types, token_type_ids))
             length = get_shape_list(input_ids)[1]
-            output += (places[:length] if first_positions is None else tf.gather(
-                places, first_positions[:, tf.newaxis] + tf.range(length)))
+            if first_positions is None:
+                output += places[:length]
+            else:
+                output += tf.gather(
+                    places, first_positions[:, tf.newaxis] + tf.range(length))
             self._embedding_output = dropout(
                 layer_norm(output),
                 config.hidden_dropout_prob if self._is_training else 0.0)
@@ -318,7 +321,7 @@ def encode_masked_rows(config, is_training, features, groups=1,
     """
     inputs = [features[name] for name in (
         "input_ids", "input_mask", "masked_lm_positions")]
-    (batch, length), rows = get_shape_list(features["input_ids"]), []
+    batch, length = get_shape_list(features["input_ids"])
     if shift_positions:
         inputs.append(tf.random.uniform(
             [batch], 0, config.max_position_embeddings - length + 1, tf.int32))
@@ -326,6 +329,7 @@ def encode_masked_rows(config, is_training, features, groups=1,
         order = tf.argsort(tf.reduce_sum(features["input_mask"], axis=1),
                            stable=True)
         inputs = [tf.gather(value, order) for value in inputs]
+    rows = []
     for group in range(groups):
         ids, mask, positions, *first = [
             value[group * batch // groups:(group + 1) * batch // groups]

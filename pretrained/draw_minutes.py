@@ -5,7 +5,7 @@
 
 A MODEL is a model directory with its event files, or a folder of publish.py
 with its curves.tsv. Where <MODEL>-short lies beside it, the training on short
-windows that recipe=fast begins with, that comes first.
+windows that a script makes with short_train_steps, that comes first.
 """
 
 import argparse
