@@ -180,10 +180,15 @@ read_run_flags() {
   model_dir=${model_dir:-$CKPT_DIR/$dataset_name$signature-$dim$(suffix "$attention_form" cross_published)$(suffix "$recipe" published)$(suffix "$random_seed" 12345)}
 }
 
-# Trains and evaluates on what was generated, in $model_dir; the arguments go to
-# run.py.
+# Trains and evaluates on what was generated, in $model_dir, on short windows
+# first where there are short_train_steps; the arguments go to run.py.
 train_and_evaluate() {
   local data=$data_dir/$dataset_name$signature name
+  if [ "$short_train_steps" != 0 ]; then
+    # The longer training, once begun, no longer needs it.
+    [ -f "$model_dir/checkpoint" ] || train_short "$@"
+    set -- --init_checkpoint="$model_dir-short" "$@"
+  fi
   if [ "$holdout_validation" = True ]; then
     set -- --valid_input_file="$data.valid.tfrecord" "$@"
   fi
@@ -217,6 +222,7 @@ train_short() (
   max_predictions_per_seq=$((max_predictions_per_seq * 50 / max_seq_length))
   max_seq_length=50
   num_train_steps=$short_train_steps
+  short_train_steps=0
   learning_rate=$short_learning_rate
   num_warmup_steps=$short_warmup_steps
   signature=$(default_signature)
@@ -239,11 +245,6 @@ run_dataset() {
   # shellcheck disable=SC2086  # a command and its arguments
   [ -f "$data_dir/$dataset_name.txt" ] || "$PYTHON" -u $make_data
   read_run_flags "$@"
-  if [ "$short_train_steps" != 0 ]; then
-    # The longer training, once begun, no longer needs it.
-    [ -f "$model_dir/checkpoint" ] || train_short "$@"
-    set -- --init_checkpoint="$model_dir-short" "$@"
-  fi
   generate
   train_and_evaluate "$@"
   say_next "recommend:" "$PYTHON run.py --do_predict --checkpointDir=$model_dir" \
