@@ -11,6 +11,7 @@ prop_sliding_window=${prop_sliding_window:-0.1}
 dim=${dim:-64}
 published_steps=400000
 fast_learning_rate=1e-3
+fast_warmup_steps=100
 
 source ./common.sh
 run_dataset "$@"

@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 for seed in 1 2 3; do
   for form in self cross cross_published cross_difference cross_gram; do
-    run "$form-$seed" recipe=fast num_train_steps=3000 \
+    run "$form-$seed" "${first_fast[@]}" num_train_steps=3000 \
       attention_form=$form random_seed=$seed
   done
 done

@@ -14,4 +14,4 @@ see_400000() {
 see_400000 256 256
 see_400000 16 16
 see_400000 1 1
-see_400000 256-fast 256 recipe=fast
+see_400000 256-fast 256 "${first_fast[@]}"

@@ -6,6 +6,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 study=$(basename "$0" .sh)
 runs=${CKPT_DIR:-./checkpoints}/studies/$study
 failed=()
+# The first recipe called fast: whole windows from the start.
+first_fast=(recipe=fast short_train_steps=0 learning_rate=3e-3
+  num_warmup_steps=100)
 trap say_failures EXIT
 
 # Ends the script as failed where a training has failed.

@@ -26,11 +26,11 @@ short rate-3e-3 learning_rate=3e-3
 short dropout-0 hidden_dropout_prob=0 attention_probs_dropout_prob=0
 short initializer-0.1 bert_config_file="$(wider_config 0.1)"
 short log_popularity output_bias=log_popularity
-short fast recipe=fast
+short fast "${first_fast[@]}"
 
 # Added when rate-3e-3 and fast had not left the plateau.
 short rate-3e-3-warm-up learning_rate=3e-3 num_warmup_steps=1000
-short fast-warm-up recipe=fast num_warmup_steps=1000
+short fast-warm-up "${first_fast[@]}" num_warmup_steps=1000
 
 # One that has learned, asked with another [MASK] than it knows.
 learned=rate-1e-3

@@ -207,18 +207,17 @@ def test_the_fast_recipe_has_a_directory_of_its_own(machine):
     _, training = commands_of(
         machine, num_train_steps="", published_steps="400000", recipe="fast")
     assert {"--num_train_steps=5000", "--learning_rate=3e-3",
-            "--num_warmup_steps=100"} | FAST <= set(training)
+            "--num_warmup_steps=1000"} | FAST <= set(training)
     directory, = [word for word in training
                   if word.startswith("--checkpointDir")]
     assert directory.endswith("-msl50-64-fast")
 
 
 def calls_of(machine, words="", **environment):
-    """The arguments of every command that run_dataset runs, as lists; windows
-    of 50 come first."""
+    """The arguments of every command that run_dataset runs, as lists, for the
+    fast recipe and windows longer than 50."""
     values = dict(SIZES, max_seq_length="200", max_predictions_per_seq="40",
-                  num_train_steps="1000", recipe="fast",
-                  short_train_steps="5000")
+                  num_train_steps="", published_steps="400000", recipe="fast")
     status, said, errors = machine.run(
         'set_up() { PYTHON=say; }; say() { echo "call $*"; }; '
         'say_next() { :; }; run_dataset ' + words,
@@ -227,16 +226,15 @@ def calls_of(machine, words="", **environment):
     return [call.split() for call in " ".join(said).split("call ")[1:]]
 
 
-def test_windows_of_50_may_come_first(machine):
-    long, short, train_short, train_long = calls_of(
-        machine, "--xla", learning_rate="1e-3")
+def test_in_the_fast_recipe_windows_of_50_come_first(machine):
+    long, short, train_short, train_long = calls_of(machine, "--xla")
     directory = ("--checkpointDir=./checkpoints/sample"
                  "-mp1.0-sw0.5-mlp0.2-df10-mpps40-msl200-64-fast")
     assert {"gen_data_fin.py", "--max_seq_length=50",
             "--max_predictions_per_seq=10",
             "--signature=-mp1.0-sw0.5-mlp0.2-df10-mpps10-msl50"} <= set(short)
     assert {"run.py", directory + "-short", "--max_seq_length=50",
-            "--max_predictions_per_seq=10", "--num_train_steps=5000",
+            "--max_predictions_per_seq=10", "--num_train_steps=10000",
             "--num_warmup_steps=1000", "--learning_rate=3e-3", "--xla",
             "--shift_positions",
             "--train_input_file=./data/sample-mp1.0-sw0.5-mlp0.2-df10-mpps10"
@@ -245,7 +243,7 @@ def test_windows_of_50_may_come_first(machine):
     assert {"gen_data_fin.py", "--max_seq_length=200",
             "--max_predictions_per_seq=40"} <= set(long)
     assert {"run.py", directory, "--max_seq_length=200",
-            "--max_predictions_per_seq=40", "--num_train_steps=1000",
+            "--max_predictions_per_seq=40", "--num_train_steps=2500",
             "--num_warmup_steps=100", "--learning_rate=1e-3", "--xla",
             directory.replace("checkpointDir", "init_checkpoint") + "-short"
             } | FAST <= set(train_long)
@@ -256,21 +254,29 @@ def test_windows_of_50_may_come_first(machine):
 def test_the_short_training_can_be_set(machine):
     own = dict(short_train_steps="7", short_learning_rate="2e-3",
                short_warmup_steps="3", model_dir="mine", random_seed="7")
-    _, _, short, long = calls_of(machine, **own)
+    _, _, short, long = calls_of(machine, num_train_steps="9", **own)
     assert {"--num_train_steps=7", "--learning_rate=2e-3", "--random_seed=7",
             "--num_warmup_steps=3", "--checkpointDir=mine-short"} <= set(short)
-    assert {"--num_train_steps=1000", "--init_checkpoint=mine-short",
+    assert {"--num_train_steps=9", "--init_checkpoint=mine-short",
             "--checkpointDir=mine", "--random_seed=7"} <= set(long)
 
 
 @pytest.mark.parametrize("words, environment", [
-    ("", {"short_train_steps": ""}), ("", {"short_train_steps": "0"}),
+    ("", {"recipe": "published"}), ("", {"short_train_steps": "0"}),
     ("--do_train=False", {}), ("--nodo_train", {})])
 def test_where_no_short_training_is_asked_for_there_is_none(
         machine, words, environment):
     _, only = calls_of(machine, words, **environment)
     assert "--max_seq_length=200" in only
     assert not any("init_checkpoint" in word for word in only)
+
+
+def test_windows_of_50_may_come_first_in_the_published_recipe(machine):
+    _, _, short, long = calls_of(machine, recipe="published",
+                                 short_train_steps="5000")
+    assert {"--num_train_steps=5000", "--learning_rate=3e-3",
+            "--output_bias=zeros"} <= set(short)
+    assert {"--num_train_steps=400000", "--learning_rate=1e-4"} <= set(long)
 
 
 def test_a_training_that_has_begun_no_longer_needs_the_short_one(
@@ -322,11 +328,12 @@ def test_another_training_seed_has_a_directory_of_its_own(
     assert "--random_seed=12345" in commands_of(machine)[1]
 
 
-def test_a_dataset_may_have_a_fast_rate_of_its_own(machine):
-    for recipe, rate in (("fast", "1e-3"), ("published", "1e-4")):
-        _, training = commands_of(machine, recipe=recipe,
-                                  fast_learning_rate="1e-3")
-        assert "--learning_rate=%s" % rate in training
+def test_a_dataset_may_have_a_fast_rate_and_warm_up_of_its_own(machine):
+    own = dict(fast_learning_rate="2e-3", fast_warmup_steps="7")
+    _, fast = commands_of(machine, recipe="fast", **own)
+    assert {"--learning_rate=2e-3", "--num_warmup_steps=7"} <= set(fast)
+    _, published = commands_of(machine, **own)
+    assert {"--learning_rate=1e-4", "--num_warmup_steps=100"} <= set(published)
 
 
 def test_every_value_of_a_recipe_can_be_set(machine):
