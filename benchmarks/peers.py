@@ -5,7 +5,7 @@
 Both train on data/<data>.txt without each user's last item, with the same
 width, layers, heads, L and batch, for the same seconds from the end of the
 first step to the end of the last; ours first, never both at once. Ours trains
-by recipe=fast (docs/training.md), RecTools by its own defaults
+by the first fast recipe (docs/studies.md), RecTools by its own defaults
 (benchmarks/rectools_peer.py). Both rank the same candidates, drawn once by
 our evaluation, and `evaluation` ranks the scores of both. Prints a Markdown
 table and writes a JSON file. The peer has an environment of its own:
