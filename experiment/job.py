@@ -28,8 +28,8 @@ OVERRIDES = ("attention_form", "hidden_dropout_prob",
 # What the checks found out; everything below `main` reads this, not flags.
 Job = collections.namedtuple(
     "Job", "config model_dir files words user_history start checkpoint chosen "
-           "validation checksums eval_users candidates names requests cluster "
-           "args")
+           "validation checksums began_from eval_users candidates names "
+           "requests cluster args")
 
 
 def _required_file(args, flag):
@@ -373,6 +373,17 @@ def check_job(args):
         _check_consistency(files, words, user_history, windows, config, args)
     validation = _check_validation(windows, user_history, recorded, args)
     return Job(config, model_dir, files, words, user_history, start,
-               checkpoint, chosen, validation, sums, eval_users,
+               checkpoint, chosen, validation, sums,
+               _began_from(model_dir, start, args), eval_users,
                _check_candidates(files, words, eval_users, args), names, asked,
                _check_cluster(args), args)
+
+
+def _began_from(model_dir, start, args):
+    """The record of the training whose checkpoint this one begins, or began,
+    from; None where there is no checkpoint, or none of ours."""
+    if start:
+        return (record.read(model_dir) or {}).get("began_from")
+    if args.do_train and args.init_checkpoint:
+        return record.read(os.path.dirname(args.init_checkpoint))
+    return None

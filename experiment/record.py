@@ -114,7 +114,8 @@ def check_checksums(record, found, folder):
 
 # --- the record -------------------------------------------------------------
 
-def describe(flags, model_config, data_files, validation, step, gpus):
+def describe(flags, model_config, data_files, validation, step, began_from,
+             gpus):
     """The record of a training that starts now.
 
     Args:
@@ -123,6 +124,8 @@ def describe(flags, model_config, data_files, validation, step, gpus):
         data_files: as `checksums` returns.
         validation: HELD_OUT, FOLDED or UNKNOWN.
         step: int, the step it starts from.
+        began_from: the record of the training whose checkpoint this one began
+            from, or None.
         gpus: list of str.
 
     Returns:
@@ -135,7 +138,8 @@ def describe(flags, model_config, data_files, validation, step, gpus):
         ("validation", validation),
         ("flags", collections.OrderedDict(sorted(flags.items()))),
         ("model_config", model_config),
-        ("data_files", data_files)] + _surroundings(gpus))
+        ("data_files", data_files),
+        ("began_from", began_from)] + _surroundings(gpus))
 
 
 def describe_evaluation(flags, checkpoint, step, data_files, gpus):
@@ -229,10 +233,7 @@ def read(folder):
     Raises:
         ValueError: it is no such record.
     """
-    return _read(os.path.join(folder, FILE), "a training", {
-        "flags": _is_table, "data_files": _is_table_of_tables,
-        "validation": (HELD_OUT, FOLDED, UNKNOWN).__contains__,
-        "seed": _is_integer})
+    return _read(os.path.join(folder, FILE), "a training", _TRAINING_RULES)
 
 
 def read_evaluation(folder):
@@ -260,6 +261,18 @@ def _is_table_of_tables(value):
     return _is_table(value) and all(map(_is_table, value.values()))
 
 
+def _is_earlier_training(value):
+    """Whether it is a training's record, or None: older ones lack it."""
+    return value is None or _is_table(value) and all(
+        fits(value.get(key)) for key, fits in _TRAINING_RULES.items())
+
+
+_TRAINING_RULES = {
+    "flags": _is_table, "data_files": _is_table_of_tables,
+    "validation": (HELD_OUT, FOLDED, UNKNOWN).__contains__,
+    "seed": _is_integer, "began_from": _is_earlier_training}
+
+
 def _read(path, what, rules):
     """A record, or None; rules: dict, key -> test of its value."""
     if not os.path.exists(path):
@@ -267,10 +280,12 @@ def _read(path, what, rules):
     try:
         with open(path, "rb") as stream:  # json tells UTF-8 from -16
             record = json.load(stream)
+        if not _is_table(record):
+            raise ValueError("it is %r" % record)
         for key, fits in rules.items():
-            if not fits(record[key]):
-                raise ValueError("%s is %r" % (key, record[key]))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+            if not fits(record.get(key)):
+                raise ValueError("%s is %r" % (key, record.get(key)))
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError("%s: not the record of %s (%s); remove it to go on "
                          "without" % (path, what, error))
     return record

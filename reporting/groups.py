@@ -3,6 +3,7 @@ what a report says of them."""
 
 import collections
 import json
+import os
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def seed_groups(runs):
     Runs are of one group where the recorded flags of the training, the
     content of the data files and the model config are the same, and the
     evaluation's users and candidates, too. So is the step, unless validation
-    chose it.
+    chose it. Trainings that they began from may differ in the seed as well.
     A seed that comes again is no other training: that run stands alone.
 
     Args:
@@ -55,13 +56,23 @@ def seed_groups(runs):
 
 def _all_but_seed(run):
     """str, the same for runs that differ in the training seed alone."""
-    training = of_training(run.record)
     return json.dumps([
-        {flag: value for flag, value in training["flags"].items()
-         if flag not in _OF_A_RUN + _NAMES and value not in _OFF},
-        _sums(training), training.get("model_config"), _ranked(run),
-        training["flags"].get("valid_input_file") is None
+        _recipe(run.record), _ranked(run),
+        run.record["flags"].get("valid_input_file") is None
         and run.results.get("global_step")], sort_keys=True)
+
+
+def _recipe(recorded):
+    """list, what a training was made of but for its seed."""
+    training = of_training(recorded)
+    flags = {flag: value for flag, value in training["flags"].items()
+             if flag not in _OF_A_RUN + _NAMES and value not in _OFF}
+    earlier = training.get("began_from")
+    if earlier:  # then it is known, wherever its checkpoint lies
+        flags["init_checkpoint"] = os.path.basename(
+            flags.get("init_checkpoint", ""))
+    return [flags, _sums(training), training.get("model_config"),
+            earlier and _recipe(earlier)]
 
 
 def _ranked(run):

@@ -270,6 +270,25 @@ def test_training_starts_from_init_checkpoint(trained, continued):
     assert (started == tf.train.load_variable(checkpoint, name)).all()
 
 
+def record_of(folder):
+    return json.loads((folder / "run" / "run_config.json").read_text())
+
+
+def test_a_record_keeps_that_of_the_training_it_began_from(
+        dataset, trained, continued, tmp_path):
+    earlier = record_of(trained[0])
+    assert earlier["began_from"] is None
+    assert record_of(continued)["began_from"] == earlier
+    shutil.copytree(str(continued / "run"), str(tmp_path / "run"))
+    # To go on, the earlier one is no longer needed.
+    status, _, errors = command("run.py", *run_flags(
+        dataset, tmp_path, do_train=True, num_train_steps=2,
+        init_checkpoint=tmp_path / "gone" / "model.ckpt-5"))
+    assert status == 0, errors
+    assert record_of(tmp_path)["started_from_step"] == 1
+    assert record_of(tmp_path)["began_from"] == earlier
+
+
 def test_training_with_every_switch_thrown(dataset, tmp_path):
     status, output, errors = command("run.py", *run_flags(
         dataset, tmp_path, do_train=True, do_eval=True, num_train_steps=3,

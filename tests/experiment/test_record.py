@@ -118,11 +118,16 @@ def test_other_data_are_refused_in_one_line_with_the_remedy(tmp_path, record):
 
 # --- the record -------------------------------------------------------------
 
+EARLIER = {"seed": 3, "validation": "unknown", "flags": {"x": 1},
+           "data_files": {}}
+
+
 def test_a_record_says_what_a_training_was_made_of(tmp_path):
     flags = vars(argparse.Namespace(random_seed=3, do_train=True, protocols=[
         "full"], init_checkpoint=None))
     written = run_record.describe(flags, {"hidden_size": 12}, {"x": {}},
-                                  run_record.HELD_OUT, 40, ["a GPU"])
+                                  run_record.HELD_OUT, 40, EARLIER,
+                                  ["a GPU"])
     path = str(tmp_path / run_record.FILE)
     run_record.write(path, written)
     record = run_record.read(str(tmp_path))
@@ -131,6 +136,7 @@ def test_a_record_says_what_a_training_was_made_of(tmp_path):
     assert record["model_config"] == {"hidden_size": 12}
     assert (record["seed"], record["started_from_step"]) == (3, 40)
     assert record["validation"] == "held out"
+    assert record["began_from"] == EARLIER
     assert record["packages"]["numpy"] == np.__version__
     assert record["hardware"]["gpus"] == ["a GPU"]
     assert record["hardware"]["cores"] >= 1
@@ -189,7 +195,9 @@ def test_the_revision_is_that_of_git_and_none_without_it(
 
 def test_no_record_is_none_and_a_damaged_one_is_named(tmp_path):
     assert run_record.read(str(tmp_path)) is None
-    for text in ("", "[]", "{}", '{"data_files": 3, "validation": ""}'):
+    damaged = dict(EARLIER, began_from=dict(EARLIER, seed="3"))
+    for text in ("", "[]", "{}", '{"data_files": 3, "validation": ""}',
+                 json.dumps(damaged)):
         (tmp_path / run_record.FILE).write_text(text)
         with pytest.raises(ValueError, match="run_config.json: not the record"):
             run_record.read(str(tmp_path))

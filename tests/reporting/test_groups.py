@@ -88,6 +88,37 @@ def test_seed_place_and_evaluation_are_not_the_training(pair, edit):
     assert groups_of(pair, ["a-1", "a-2"]) == [("a", ["a-1", "a-2"])]
 
 
+def begin(folder, **earlier):
+    """Gives a run an earlier training, by whose checkpoint it began."""
+    def edit(found):
+        found["began_from"] = dict(found, flags=dict(found["flags"],
+                                                     **earlier))
+        found["flags"].update(
+            init_checkpoint="%s-short/model.ckpt-30" % folder.name)
+    change(folder, edit)
+
+
+def test_what_runs_began_from_may_differ_in_the_seed_too(pair):
+    begin(pair / "a-1", max_seq_length=50, checkpointDir="a-1-short")
+    begin(pair / "a-2", max_seq_length=50, checkpointDir="a-2-short")
+    assert groups_of(pair, ["a-1", "a-2"]) == [("a", ["a-1", "a-2"])]
+
+
+@pytest.mark.parametrize("edit", [
+    lambda found: found["began_from"]["flags"].update(max_seq_length=40),
+    lambda found: found["began_from"]["data_files"].update(
+        train_input_file={"x": "9" * 64}),
+    lambda found: found["flags"].update(
+        init_checkpoint="a-2-short/model.ckpt-20"),
+    # What a checkpoint from elsewhere was made of is not known.
+    lambda found: found.pop("began_from")])
+def test_what_they_began_from_may_differ_in_nothing_else(pair, edit):
+    for name in ("a-1", "a-2"):
+        begin(pair / name, max_seq_length=50)
+    change(pair / "a-2", edit)
+    assert groups_of(pair, ["a-1", "a-2"]) == []
+
+
 @pytest.mark.parametrize("data, flags", [
     ({"test_input_file": {"ml-1m-mp1.0-sw0.5.test.tfrecord": "8" * 64}}, {}),
     ({"test_input_file": {"ml-1m-mp1.0-sw0.5.test.tfrecord": "7" * 64}},
