@@ -4,8 +4,8 @@
         --names=published,fast --output=docs/minutes.png
 
 A MODEL is a model directory with its event files, or a folder of publish.py
-with its curves.tsv. Where <MODEL>-short lies beside it, the training on short
-windows that a script makes with short_train_steps, that comes first.
+with its curves.tsv. What a script trained on short windows before, with
+short_train_steps, comes first: <MODEL>-short beside a model directory.
 """
 
 import argparse
@@ -52,8 +52,8 @@ def from_its_first_step(folder):
     The short one's time, to its last point, comes before the model's own.
     """
     own = validations(folder)
-    short = os.path.abspath(folder) + "-short"
-    if not os.path.isdir(short):
+    short = events.short_folder(folder)
+    if short is None:
         return own
     first = validations(short)
     taken = max(curve.seconds.max()

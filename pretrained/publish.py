@@ -5,7 +5,8 @@
 
 The new folder holds the evaluated checkpoint without the optimiser's slots,
 the records and results of run.py, each user's ranks (packed), and the loss
-and validation curves over steps and seconds.
+and validation curves over steps and seconds; in short/, those of a training on
+short windows that came before.
 `run.py --do_eval --init_checkpoint=<folder>` gives the same results again.
 """
 
@@ -67,6 +68,12 @@ def write_slim(checkpoint, folder):
             write_meta_graph=False)
 
 
+def write_curves(model_dir, folder):
+    """Writes the curves of a model directory's training as a table."""
+    events.write_table(os.path.join(folder, events.TABLE_FILE),
+                       events.read_curves(model_dir))
+
+
 def publish(model_dir, target):
     """Fills a new folder `target`, whole or not at all.
 
@@ -89,8 +96,11 @@ def publish(model_dir, target):
                 os.path.join(folder, ranking.USERS_FILE + ".gz"), "wb",
                 mtime=0) as packed:
             shutil.copyfileobj(source, packed)
-        events.write_table(os.path.join(folder, events.TABLE_FILE),
-                           events.read_curves(model_dir))
+        write_curves(model_dir, folder)
+        short = events.short_folder(model_dir)
+        if short:
+            os.mkdir(os.path.join(folder, events.SHORT))
+            write_curves(short, os.path.join(folder, events.SHORT))
         os.chmod(folder, 0o755)
         os.rename(folder, target)
     except BaseException:

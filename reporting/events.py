@@ -13,6 +13,7 @@ import util
 TRAINING = ""           # the folder of the training's own curves
 VALIDATION = "eval_valid"
 TABLE_FILE = "curves.tsv"
+SHORT = "short"         # a published model's folder of what came before
 _HEADER = "curve\tstep\tvalue\tseconds"
 _PUBLISHED = ("loss", "learning_rate")  # of the training's own
 
@@ -68,6 +69,17 @@ def read_curves(folder):
             curves[name] = {tag: _curve(points, clock)
                             for tag, points in scalars.items()}
     return curves
+
+
+def short_folder(folder):
+    """The folder with the curves of the training on short windows that came
+    before a model's own, or None: beside a model directory, in a published
+    one."""
+    for short in (os.path.abspath(folder) + "-" + SHORT,
+                  os.path.join(folder, SHORT)):
+        if os.path.isdir(short):
+            return short
+    return None
 
 
 def _read(path):

@@ -56,6 +56,11 @@ def test_a_short_training_comes_first_with_all_of_its_time(models, tmp_path):
     assert curve.steps.tolist() == [1, 2, 1, 2]
     assert (draw_minutes.from_its_first_step(models[0])["full/ap"].values
             == [0.1, 0.15]).all()
+    # As publish.py lays it out.
+    (tmp_path / "fast-short").rename(tmp_path / "fast" / "short")
+    np.testing.assert_allclose(
+        draw_minutes.from_its_first_step(models[1])["full/ap"].seconds,
+        curve.seconds)
 
 
 def test_the_command_writes_a_png(models, tmp_path):

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -55,6 +56,19 @@ def test_the_curves_are_those_of_the_events(published, trained):
     assert max(curves["loss"]) == 5
     # Linear decay: the last step's rate is 1e-3 times (5 - 4) / 5.
     assert curves["learning_rate"][5] == pytest.approx(2e-4)
+
+
+def test_curves_of_short_windows_that_came_before_are_published_too(
+        published, trained, tmp_path):
+    for name in ("run", "run-short"):
+        shutil.copytree(str(trained[0] / "run"), str(tmp_path / name))
+    status, _, errors = command("pretrained/publish.py", tmp_path / "run",
+                                tmp_path / "new")
+    assert status == 0, errors
+    assert os.listdir(str(tmp_path / "new" / "short")) == ["curves.tsv"]
+    for folder in (tmp_path / "new", tmp_path / "new" / "short"):
+        assert (folder / "curves.tsv").read_text() == (
+            published / "curves.tsv").read_text()
 
 
 def test_its_folder_is_enough_to_get_the_results_again(published, trained,
