@@ -251,6 +251,12 @@ def test_in_the_fast_recipe_windows_of_50_come_first(machine):
     assert not any("init_checkpoint" in word for word in train_short)
 
 
+def test_the_short_windows_may_keep_their_positions(machine):
+    _, _, short, _ = calls_of(machine, "--noshift_positions")
+    assert [word for word in short if word.endswith("shift_positions")] == [
+        "--shift_positions", "--noshift_positions"]  # the last one counts
+
+
 def test_the_short_training_can_be_set(machine):
     own = dict(short_train_steps="7", short_learning_rate="2e-3",
                short_warmup_steps="3", model_dir="mine", random_seed="7")
