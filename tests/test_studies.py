@@ -120,6 +120,18 @@ def test_a_sampled_softmax_is_trained_by_the_fast_recipe(trainings):
         assert "num_train_steps" not in run
 
 
+def test_the_wider_model_is_trained_as_validation_chose(trainings):
+    run, = trainings("width")
+    assert run["run"] == "128-1"
+    chosen = {
+        "recipe": "fast", "dim": "128", "random_seed": "1",
+        "short_train_steps": "15000", "short_learning_rate": "2e-3",
+        "num_train_steps": "3000", "hidden_dropout_prob": "0.1",
+        "attention_probs_dropout_prob": "0.1", "shift_positions": "False"}
+    assert {key: run.get(key) for key in chosen} == chosen
+    assert not {"learning_rate", "holdout_validation"} & set(run)
+
+
 def test_what_is_evaluated_is_not_trained_again(trainings):
     assert len(trainings("sampled_softmax")) == 6
     assert trainings("sampled_softmax") == []
