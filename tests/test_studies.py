@@ -126,6 +126,7 @@ def test_the_wider_model_is_trained_as_validation_chose(trainings):
     chosen = {
         "recipe": "fast", "dim": "128", "random_seed": "1",
         "short_train_steps": "15000", "short_learning_rate": "2e-3",
+        "short_warmup_steps": "1000",
         "num_train_steps": "3000", "hidden_dropout_prob": "0.1",
         "attention_probs_dropout_prob": "0.1", "shift_positions": "False"}
     assert {key: run.get(key) for key in chosen} == chosen
