@@ -225,10 +225,11 @@ train_and_evaluate() {
     "$@"
 }
 
-# Trains on windows of 50, with as many masks in proportion, in $model_dir-short;
-# their positions are shifted, so that the longer windows find theirs trained.
+# Trains on windows of 50, in $model_dir-short, with masks in proportion, rounded
+# up to be one at least. Positions are shifted, so that the longer windows find
+# theirs trained.
 train_short() (
-  max_predictions_per_seq=$((max_predictions_per_seq * 50 / max_seq_length))
+  max_predictions_per_seq=$(((max_predictions_per_seq * 50 + max_seq_length - 1) / max_seq_length))
   max_seq_length=50
   num_train_steps=$short_train_steps
   short_train_steps=0

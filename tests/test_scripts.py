@@ -257,6 +257,15 @@ def test_the_short_windows_may_keep_their_positions(machine):
         "--shift_positions", "--noshift_positions"]  # the last one counts
 
 
+@pytest.mark.parametrize("masks, of_short", [("40", 10), ("3", 1), ("5", 2)])
+def test_short_windows_have_masks_in_proportion_and_at_least_one(
+        machine, masks, of_short):
+    _, generation, training, _ = calls_of(machine,
+                                          max_predictions_per_seq=masks)
+    flag = "--max_predictions_per_seq=%d" % of_short
+    assert flag in generation and flag in training
+
+
 def test_the_short_training_can_be_set(machine):
     own = dict(short_train_steps="7", short_learning_rate="2e-3",
                short_warmup_steps="3", model_dir="mine", random_seed="7")
