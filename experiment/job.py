@@ -374,16 +374,16 @@ def check_job(args):
     validation = _check_validation(windows, user_history, recorded, args)
     return Job(config, model_dir, files, words, user_history, start,
                checkpoint, chosen, validation, sums,
-               _began_from(model_dir, start, args), eval_users,
+               _began_from(recorded, start, args), eval_users,
                _check_candidates(files, words, eval_users, args), names, asked,
                _check_cluster(args), args)
 
 
-def _began_from(model_dir, start, args):
+def _began_from(recorded, start, args):
     """The record of the training whose checkpoint this one begins, or began,
     from; None where there is no checkpoint, or none of ours."""
     if start:
-        return (record.read(model_dir) or {}).get("began_from")
+        return (recorded or {}).get("began_from")
     if args.do_train and args.init_checkpoint:
         return record.read(os.path.dirname(args.init_checkpoint))
     return None
