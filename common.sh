@@ -128,7 +128,7 @@ set_defaults() {
   esac
   short_learning_rate=${short_learning_rate:-3e-3}
   # With 1,000 one seed of seven stayed at popularity (docs/recipes.md).
-  short_warmup_steps=${short_warmup_steps:-3000}
+  short_warmup_steps=${short_warmup_steps:-2000}
   mask_prob=${mask_prob:-1.0}
   dupe_factor=${dupe_factor:-10}
   pool_size=${pool_size:-10}

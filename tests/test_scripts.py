@@ -235,7 +235,7 @@ def test_in_the_fast_recipe_windows_of_50_come_first(machine):
             "--signature=-mp1.0-sw0.5-mlp0.2-df10-mpps10-msl50"} <= set(short)
     assert {"run.py", directory + "-short", "--max_seq_length=50",
             "--max_predictions_per_seq=10", "--num_train_steps=10000",
-            "--num_warmup_steps=3000", "--learning_rate=3e-3", "--xla",
+            "--num_warmup_steps=2000", "--learning_rate=3e-3", "--xla",
             "--shift_positions",
             "--train_input_file=./data/sample-mp1.0-sw0.5-mlp0.2-df10-mpps10"
             "-msl50.train.tfrecord"} | FAST <= set(train_short)
