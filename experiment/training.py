@@ -18,6 +18,11 @@ from experiment.validation import ValidationHook, Validator  # noqa: E402
 from model import masked_item  # noqa: E402
 
 MUCH_MEMORY = 6e9      # bytes for the vocabulary: 8 GB in all
+# What a training is made by, from its first step to its last.
+RECIPE = (
+    "random_seed", "batch_size", "learning_rate", "num_train_steps",
+    "num_warmup_steps", "hidden_dropout_prob", "attention_probs_dropout_prob",
+    "output_bias", "num_sampled", "shift_positions")
 
 
 class ProgressHook(tf.train.SessionRunHook):
@@ -62,6 +67,7 @@ def train(job):
     start = 0
     if job.start:
         start = int(tf.train.load_variable(job.start, "global_step"))
+        _tell_changes(job, start)
     validation = _validation_hook(job) if job.chosen else None
     # A run that was killed in a validation had saved the checkpoint before.
     is_due = validation is not None and validation.is_due(start)
@@ -128,6 +134,19 @@ def _train_from(job, start, strategy, validation):
     if stop.signal:
         util.exit_stopped("run.py", stop.signal, "the same command goes on. "
                           + _kept(job))
+
+
+def _tell_changes(job, start):
+    """Says which flags are others than those of the training that is there."""
+    recorded = record.read(job.model_dir)
+    changed = [
+        "--%s=%s, not %s" % (flag, recorded["flags"][flag],
+                             getattr(job.args, flag))
+        for flag in RECIPE if recorded and flag in recorded["flags"]
+        and recorded["flags"][flag] != getattr(job.args, flag)]
+    if changed and job.cluster.is_chief:
+        util.log("%s was trained to step %d with %s; another --checkpointDir "
+                 "begins anew" % (job.model_dir, start, ", ".join(changed)))
 
 
 def _is_done(job, start):

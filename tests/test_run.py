@@ -198,9 +198,30 @@ def test_a_model_directory_alone_is_trained_on(trained, tmp_path):
     _, errors = run_on_copy(trained, tmp_path, "--do_train",
                             "--num_train_steps=6")
     assert "from step 5 to 6" in errors
+    assert "step 5 with --num_train_steps=5, not 6; another" in errors
     with open(str(tmp_path / "run" / "run_config.json")) as stream:
         flags = json.load(stream)["flags"]
     assert (flags["batch_size"], flags["max_seq_length"]) == (7, LENGTH)
+
+
+@pytest.mark.parametrize("given, told", [
+    ([], ""),
+    (["--learning_rate=0.25", "--noshift_positions"],
+     "run was trained to step 5 with --learning_rate=%s, not 0.25; another "
+     "--checkpointDir begins anew"),
+    (["--hidden_dropout_prob=0"],
+     "run was trained to step 5 with --hidden_dropout_prob=None, not 0.0; "
+     "another --checkpointDir begins anew")])
+def test_other_flags_than_those_of_the_training_that_is_there_are_told(
+        given, told, trained, tmp_path):
+    with open(str(trained[0] / "run" / "run_config.json")) as stream:
+        rate = json.load(stream)["flags"]["learning_rate"]
+    _, errors = run_on_copy(trained, tmp_path, "--do_train", *given)
+    assert "is at step 5 already" in errors
+    if told:
+        assert told.replace("%s", str(rate)) in errors
+    else:
+        assert "was trained to step" not in errors
 
 
 def test_an_evaluation_is_recorded_with_its_own_flags(evaluated):
