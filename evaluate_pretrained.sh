@@ -15,7 +15,8 @@ evaluate() {
   rest=${name%-*}
   form=${rest##*-}
   [ -f "$folder/checkpoint" ] || fail "no published model in $folder; those in pretrained/ are called <dataset>-<form>-<recipe>"
-  export attention_form=$form model_dir=$CKPT_DIR/pretrained/$name
+  export attention_form=$form bert_config_file=$folder/bert_config.json
+  export model_dir=$CKPT_DIR/pretrained/$name
   "./run_${rest%-*}.sh" --do_train=False --init_checkpoint="$folder"
   set_up  # which the run has done: names its Python
   agreement=$("$PYTHON" pretrained/compare_ranks.py \

@@ -6,7 +6,7 @@ from stand_ins import Machine, copy_project
 
 # A dataset's script: notes how it is called, and writes "ranks".
 RUNS = """#!/usr/bin/env bash
-echo "$attention_form" "$@" >> "$LOG"
+echo "$attention_form" "$bert_config_file" "$@" >> "$LOG"
 mkdir -p "$model_dir"
 printf '%s' "$RANKS" > "$model_dir/eval_users.tsv"
 """
@@ -53,7 +53,8 @@ def test_the_datasets_script_evaluates_and_the_ranks_agree(machine, project,
     assert status == 0, errors
     assert output.splitlines()[-1] == NAME + ": the published ranks"
     assert (project / "log").read_text().split() == [
-        "cross_gram", "--do_train=False",
+        "cross_gram", "pretrained/%s/bert_config.json" % NAME,
+        "--do_train=False",
         "--init_checkpoint=pretrained/" + NAME]
 
 
