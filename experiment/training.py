@@ -138,12 +138,11 @@ def _train_from(job, start, strategy, validation):
 
 def _tell_changes(job, start):
     """Says which flags are others than those of the training that is there."""
-    recorded = record.read(job.model_dir)
-    changed = [
-        "--%s=%s, not %s" % (flag, recorded["flags"][flag],
-                             getattr(job.args, flag))
-        for flag in RECIPE if recorded and flag in recorded["flags"]
-        and recorded["flags"][flag] != getattr(job.args, flag)]
+    recorded = (record.read(job.model_dir) or {}).get("flags", {})
+    given = vars(job.args)
+    changed = ["--%s=%s, not %s" % (flag, recorded[flag], given[flag])
+               for flag in RECIPE
+               if recorded.get(flag, given[flag]) != given[flag]]
     if changed and job.cluster.is_chief:
         util.log("%s was trained to step %d with %s; another --checkpointDir "
                  "begins anew" % (job.model_dir, start, ", ".join(changed)))
