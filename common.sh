@@ -176,14 +176,20 @@ suffix() {
 }
 
 # Sets what the arguments for run.py say of the model and, where the environment
-# does not, the model directory.
+# does not, the model directory. run.py would also read a flag and its value as
+# two arguments; here they would be missed.
 read_run_flags() {
   local argument
+  init_checkpoint=
   for argument in "$@"; do
     case $argument in
       --attention_form=*) attention_form=${argument#*=} ;;
       --random_seed=*) random_seed=${argument#*=} ;;
-      --do_train=[Ff]alse | --nodo_train) short_train_steps=0 ;;
+      --do_train=[Ff0]* | --nodo_train) short_train_steps=0 ;;
+      --init_checkpoint=*) init_checkpoint=$argument ;;
+      --checkpointDir=*) fail "$argument: set model_dir=${argument#*=} before the command instead" ;;
+      -*) ;;
+      *) fail "'$argument' is not a flag; flags are written --name=value" ;;
     esac
   done
   model_dir=${model_dir:-$CKPT_DIR/$dataset_name$signature-$dim$(suffix "$attention_form" cross_published)$(suffix "$recipe" published)$(suffix "$random_seed" 12345)}
@@ -249,15 +255,18 @@ say_next() {
 # The whole pipeline of a dataset with the variables of the caller, after making
 # $data_dir/<name>.txt where it is missing; the arguments go to run.py.
 run_dataset() {
+  local model=
   set_defaults
   [ -f "$bert_config_file" ] || fail "there is no model config $bert_config_file; set dim= to a width that bert_train/ has one for, or bert_config_file= to one of your own"
+  read_run_flags "$@"
   set_up
   # shellcheck disable=SC2086  # a command and its arguments
   [ -f "$data_dir/$dataset_name.txt" ] || "$PYTHON" -u $make_data
-  read_run_flags "$@"
   generate
   train_and_evaluate "$@"
-  say_next "recommend:" "$PYTHON run.py --do_predict --checkpointDir=$model_dir" \
+  # What was not trained here has no checkpoint here.
+  [ -f "$model_dir/checkpoint" ] || model=" $init_checkpoint"
+  say_next "recommend:" "$PYTHON run.py --do_predict$model --checkpointDir=$model_dir" \
     "the curves:" "$(dirname "$PYTHON")/tensorboard --logdir $CKPT_DIR" \
     "a report:" "$PYTHON -m pip install -r requirements-report.txt && $PYTHON report.py $model_dir"
 }

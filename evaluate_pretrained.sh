@@ -11,10 +11,12 @@ source ./common.sh
 # Evaluates the model in a folder; stops where its ranks are others.
 evaluate() {
   local folder=${1%/} name form rest agreement
+  [[ -d "$folder" || "$folder" = /* ]] || folder=$OLDPWD/$folder
   name=$(basename "$folder")
   rest=${name%-*}
   form=${rest##*-}
-  [ -f "$folder/checkpoint" ] || fail "no published model in $folder; those in pretrained/ are called <dataset>-<form>-<recipe>"
+  [ -f "$folder/checkpoint" ] && [ -f "./run_${rest%-*}.sh" ] \
+    || fail "no published model in $1; those in pretrained/ are called <dataset>-<form>-<recipe>"
   export attention_form=$form bert_config_file=$folder/bert_config.json
   export model_dir=$CKPT_DIR/pretrained/$name
   "./run_${rest%-*}.sh" --do_train=False --init_checkpoint="$folder"
@@ -25,7 +27,7 @@ evaluate() {
   echo "$name: $agreement"
 }
 
-[ $# -gt 0 ] || set -- pretrained/*/
+[ $# -gt 0 ] || set -- pretrained/*-*-*/
 for folder in "$@"; do
   evaluate "$folder"
 done

@@ -56,15 +56,18 @@ def split_arguments(argv):
         rest = flags.FLAGS(argv, known_only=True)
     except flags.Error as error:
         sys.exit("gen_data_beam.py: error: %s" % error)
-    own = flags.FLAGS.get_key_flags_for_module(sys.modules[__name__])
+    known = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(
+        sys.modules[__name__])] + ["runner"]
     for argument in rest[1:]:
         if not argument.startswith("--"):
             sys.exit("gen_data_beam.py: error: %r is not a flag; flags, Beam's "
                      "too, are written --name=value" % argument)
         name = argument.lstrip("-").split("=")[0]
-        near = difflib.get_close_matches(
-            name, [flag.name for flag in own], cutoff=0.85)
-        if near:
+        if name in ("pool_size", "shard_index"):
+            sys.exit("gen_data_beam.py: error: %s is gen_data_fin.py's; Beam "
+                     "shares out the work itself, so leave it out" % argument)
+        near = difflib.get_close_matches(name, known, cutoff=0.85)
+        if near and near[0] != name:
             sys.exit("gen_data_beam.py: error: %s is no flag of this command; "
                      "is it --%s?" % (argument, near[0]))
     return rest
@@ -96,6 +99,9 @@ def generate(patterns, target, options, beam_flags, holdout_validation=False,
         folder = os.path.dirname(target) or "."
         util.check_writable(folder, "data_dir")
         util.remove_leftovers(folder)
+        for path in glob.glob(glob.escape(target) + ".*"):
+            if os.path.isdir(path) and ".tmp-" not in path:
+                raise ValueError(util.in_the_way(path))
     if (FileSystems.exists(target + ".valid.tfrecord")
             and not holdout_validation):
         raise ValueError(generation.stale_validation(target))

@@ -2,15 +2,88 @@
 
 import collections
 import functools
+import glob
 import itertools
+import os
+import re
 
 import tensorflow.compat.v1 as tf
 
 SHUFFLE_BUFFER = 100000   # instances; about 130 MB of ML-1M's
 PARSE_THREADS = 2
+_SHARD = re.compile(r"(.*)-([0-9]{5})-of-([0-9]{5})\Z", re.DOTALL)
 ID_FEATURES = ("input_ids", "input_mask", "masked_lm_positions",
                "masked_lm_ids")
 FEATURES = ("info",) + ID_FEATURES + ("masked_lm_weights",)
+
+
+def expand_files(pattern, flag):
+    """Expands a comma-separated list of names and globs, each sorted.
+
+    What a glob matches of shards must be whole: a stale or missing one would
+    change the data unseen. A name that is spelled out is meant.
+
+    Args:
+        pattern: str, e.g. "data/a.tfrecord,data/b-*.tfrecord".
+        flag: str, the flag the pattern came from, for the error.
+
+    Returns:
+        list of str, existing non-empty files that may be read.
+
+    Raises:
+        ValueError: a part matches nothing, shards are missing or mixed with
+            others, or a file is empty or may not be read.
+    """
+    files = []
+    for part in pattern.split(","):
+        name = part.strip()
+        matches = [name] if os.path.exists(name) else sorted(glob.glob(name))
+        if not matches:
+            raise ValueError("--%s: no file matches %r; generate it with "
+                             "gen_data_fin.py, or correct the name"
+                             % (flag, name))
+        if matches != [name]:
+            _check_shards(matches, name, flag)
+        files.extend(matches)
+    for name in files:
+        if not os.path.isfile(name) or os.path.getsize(name) == 0:
+            raise ValueError("--%s: %s is empty or not a file; generate it "
+                             "again with gen_data_fin.py" % (flag, name))
+        if not os.access(name, os.R_OK):
+            raise ValueError("--%s: %s cannot be read; allow that, or give "
+                             "another" % (flag, name))
+    return files
+
+
+def _check_shards(matches, pattern, flag):
+    """Raises ValueError when of a sharded file a glob matches not just a whole
+    set, or besides the set the uncut file or one that is being written."""
+    shards = collections.OrderedDict()  # (start of the names, N) -> indices
+    for name in matches:
+        found = _SHARD.match(name)
+        if found:
+            base, index, count = found.groups()
+            shards.setdefault((base, count), set()).add(int(index))
+    for (base, count), indices in shards.items():
+        whole = "%s-*-of-%s" % (base, count)
+        for name in matches:
+            found = _SHARD.match(name)
+            related = name == base or name.startswith((base + "-", base + "."))
+            if related and (
+                    not found or found.group(1, 3) != (base, count)):
+                raise ValueError(
+                    "--%s: %r matches shards of %s and %s as well, the same "
+                    "data in another cut or half-written; write %s for the "
+                    "shards alone" % (flag, pattern, whole, name, whole))
+        missing = sorted(set(range(int(count))) - indices)
+        if missing:
+            raise ValueError(
+                "--%s: of the %d shards of %s there are %d; missing %s%s; "
+                "generate them with gen_data_fin.py --shard_index, or name the "
+                "files one by one to take those alone" % (
+                    flag, int(count), whole, len(indices),
+                    ", ".join("%05d" % index for index in missing[:5]),
+                    ", ..." if missing[5:] else ""))
 
 
 def feature_spec(max_seq_length, max_predictions_per_seq):

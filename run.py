@@ -107,7 +107,7 @@ def define_flags():
                       "of the cluster in TF_CONFIG: all workers step together "
                       "(multi_worker), or each by itself "
                       "(parameter_server).")
-    flags.DEFINE_bool("xla", False, "Compile the graph with XLA.")
+    flags.DEFINE_bool("xla", False, "Compile the graph with XLA, on a GPU.")
     flags.DEFINE_bool("mixed_precision", False,
                       "Let a GPU compute in float16 where that is safe.")
     flags.DEFINE_enum("attention_form", None, modeling.ATTENTION_FORMS,

@@ -57,7 +57,7 @@ make_once() {
 prepare() {
   local made=$data_dir/$dataset_name.txt wanted trained
   wanted="$(cksum < "$input") $asked"
-  trained=("$CKPT_DIR/$dataset_name"-*)
+  trained=("$CKPT_DIR/$dataset_name${signature:--mp}"*)
   if [ -f "$made" ] && ! is_stamped "$made.done" "$wanted" \
       && { [ ! -f "$made.done" ] || [ -e "${trained[0]}" ]; }; then
     fail "$made was made of other data or by other flags; give another --name, or remove it to make it anew"
@@ -104,7 +104,8 @@ make_once "$made" "$(cksum < "$data_dir/$dataset_name.txt") $mask_prob $prop_sli
   generate
 train_and_evaluate --eval_every_steps="$eval_every_steps" "${run_flags[@]}"
 report=report/$(basename "$model_dir")
-make_once "$report/report.html" "$(cksum < "$model_dir/eval_results.txt")" write_report
+[ ! -f "$model_dir/eval_results.txt" ] || make_once "$report/report.html" \
+  "$(cksum < "$model_dir/eval_results.txt")" write_report
 say_next "recommend:" "$PYTHON run.py --do_predict --checkpointDir=$model_dir" \
   "the report:" "$report/report.html" \
   "the curves:" "$(dirname "$PYTHON")/tensorboard --logdir $CKPT_DIR" \

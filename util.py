@@ -9,7 +9,6 @@ import io
 import logging
 import os
 import pickle
-import re
 import shutil
 import signal
 import socket
@@ -36,9 +35,17 @@ sys.excepthook = _name_missing_package  # before the first import that may fail
 import six  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-_SHARD = re.compile(r"(.*)-([0-9]{5})-of-([0-9]{5})\Z", re.DOTALL)
 
-_MACHINE = socket.gethostname()
+def _machine():
+    """Host name and process namespace: where a process number means one."""
+    try:
+        return "%s-%d" % (socket.gethostname(),
+                          os.stat("/proc/self/ns/pid").st_ino)
+    except OSError:  # a system without namespaces
+        return socket.gethostname()
+
+
+_MACHINE = _machine()
 
 # The only classes that `.vocab` and `.his` files are made of.
 _PICKLE_CLASSES = {
@@ -56,16 +63,23 @@ class AtomicFiles(object):
     """Output files that appear under their final names all together, or not.
 
     Use as a context manager: write to `path(final_name)` inside the block.
-    When the block ends well every file is renamed; when it raises, or a
-    rename does, no temporary file is left behind. What killed processes of
-    this machine left in the same folder is removed.
+    When the block ends well every file is renamed, and Ctrl-C and SIGTERM
+    wait for the last; when it raises, no temporary file is left behind. What
+    killed processes of this machine left in the same folder is removed. Of
+    the main thread, as signals are.
     """
 
     def __init__(self):
         self._temporary = collections.OrderedDict()
 
     def path(self, final_name):
-        """The temporary name to write `final_name` under."""
+        """The temporary name to write `final_name` under.
+
+        Raises:
+            ValueError: a folder has that name, which no rename replaces.
+        """
+        if os.path.isdir(final_name):
+            raise ValueError(in_the_way(final_name))
         if not self._temporary:
             remove_leftovers(os.path.dirname(final_name) or ".")
         self._temporary[final_name] = temporary_name(final_name)
@@ -77,12 +91,19 @@ class AtomicFiles(object):
     def __exit__(self, error_type, error, traceback):
         try:
             if error_type is None:
-                for final_name, temporary in six.iteritems(self._temporary):
-                    os.replace(temporary, final_name)
+                with deferred_stops() as stop_if_asked:
+                    for final_name, temporary in self._temporary.items():
+                        os.replace(temporary, final_name)
+                stop_if_asked()
         finally:
             for temporary in self._temporary.values():
                 if os.path.exists(temporary):
                     os.remove(temporary)
+
+
+def in_the_way(path):
+    """The line for a folder that is called as a file is to be: str."""
+    return "%s: a folder is in the place of this file; move it away" % path
 
 
 def temporary_name(final_name):
@@ -117,75 +138,6 @@ def _is_alive(process):
     except OSError:
         pass  # another user's
     return True
-
-
-def expand_files(pattern, flag):
-    """Expands a comma-separated list of names and globs, each sorted.
-
-    What a glob matches of shards must be whole: a stale or missing one would
-    change the data unseen. A name that is spelled out is meant.
-
-    Args:
-        pattern: str, e.g. "data/a.tfrecord,data/b-*.tfrecord".
-        flag: str, the flag the pattern came from, for the error.
-
-    Returns:
-        list of str, existing non-empty files that may be read.
-
-    Raises:
-        ValueError: a part matches nothing, shards are missing or mixed with
-            others, or a file is empty or may not be read.
-    """
-    files = []
-    for part in pattern.split(","):
-        name = part.strip()
-        matches = [name] if os.path.exists(name) else sorted(glob.glob(name))
-        if not matches:
-            raise ValueError("--%s: no file matches %r; generate it with "
-                             "gen_data_fin.py, or correct the name"
-                             % (flag, name))
-        if matches != [name]:
-            _check_shards(matches, name, flag)
-        files.extend(matches)
-    for name in files:
-        if not os.path.isfile(name) or os.path.getsize(name) == 0:
-            raise ValueError("--%s: %s is empty or not a file; generate it "
-                             "again with gen_data_fin.py" % (flag, name))
-        if not os.access(name, os.R_OK):
-            raise ValueError("--%s: %s cannot be read; allow that, or give "
-                             "another" % (flag, name))
-    return files
-
-
-def _check_shards(matches, pattern, flag):
-    """Raises ValueError when of a sharded file a glob matches not just a whole
-    set, or besides the set the uncut file or one that is being written."""
-    shards = collections.OrderedDict()  # (start of the names, N) -> indices
-    for name in matches:
-        found = _SHARD.match(name)
-        if found:
-            base, index, count = found.groups()
-            shards.setdefault((base, count), set()).add(int(index))
-    for (base, count), indices in shards.items():
-        whole = "%s-*-of-%s" % (base, count)
-        for name in matches:
-            found = _SHARD.match(name)
-            related = name == base or name.startswith((base + "-", base + "."))
-            if related and (
-                    not found or found.group(1, 3) != (base, count)):
-                raise ValueError(
-                    "--%s: %r matches shards of %s and %s as well, the same "
-                    "data in another cut or half-written; write %s for the "
-                    "shards alone" % (flag, pattern, whole, name, whole))
-        missing = sorted(set(range(int(count))) - indices)
-        if missing:
-            raise ValueError(
-                "--%s: of the %d shards of %s there are %d; missing %s%s; "
-                "generate them with gen_data_fin.py --shard_index, or name the "
-                "files one by one to take those alone" % (
-                    flag, int(count), whole, len(indices),
-                    ", ".join("%05d" % index for index in missing[:5]),
-                    ", ..." if missing[5:] else ""))
 
 
 def is_disk_full(error):
@@ -223,6 +175,23 @@ def check_writable(folder, flag):
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError("--%s: the folder %s cannot be written to; allow that, "
                          "or give another" % (flag, there))
+
+
+def check_parent(path, flag):
+    """Raises ValueError where no file of this name can be written: its folder
+    is missing or closed, or it is a folder itself.
+
+    Args:
+        path: str. flag: str, the flag that it comes from.
+    """
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise ValueError("--%s: no folder %s; make it, or correct the name"
+                         % (flag, folder))
+    if os.path.isdir(path):
+        raise ValueError("--%s: %s is a folder; name a file in it"
+                         % (flag, path))
+    check_writable(folder, flag)
 
 
 def check_utf8(path):
@@ -365,7 +334,8 @@ def one_line_errors(command, errors=(ValueError, IOError)):
     try:
         yield
     except errors as error:
-        sys.exit("%s: error: %s" % (command, " ".join(str(error).split())))
+        sys.exit("%s: error: %s" % (command, " ".join(
+            line.strip() for line in str(error).splitlines())))
     except MemoryError as error:
         sys.exit("%s: error: the memory does not suffice (%s); smaller sizes "
                  "need less" % (command, error or "none is left"))
@@ -380,20 +350,33 @@ def one_line_stops(command, what_is_left):
     """Turns Ctrl-C and SIGTERM into one line and their exit status, 130 and
     143; what the block has begun is cleaned up as after an error.
 
+    A library, such as Beam, may raise another error for what the signal
+    raised: after a signal any error is taken for a stop.
+
     Args:
         command: str. what_is_left: str, the end of the line.
     """
-    def stop(number, frame):
-        raise Stopped
+    came = []
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def stop(number, frame):
+        came.append(number)
+        raise Stopped if number == signal.SIGTERM else KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop)
+              for number in (signal.SIGINT, signal.SIGTERM)
+              if signal.getsignal(number) != signal.SIG_IGN}
     try:
         yield
     except KeyboardInterrupt as error:
         exit_stopped(command, signal.SIGTERM if isinstance(error, Stopped)
                      else signal.SIGINT, what_is_left)
+    except Exception:
+        if not came:
+            raise
+        exit_stopped(command, came[0], what_is_left)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

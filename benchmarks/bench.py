@@ -324,6 +324,17 @@ def describe(bench, args):
         ("environment", bench.environment)])
 
 
+def check_places(args):
+    """Raises ValueError where data are missing or the result has no folder."""
+    for dataset in ("ml-1m", "beauty") if args.data_dir else ():
+        path = os.path.join(args.data_dir, dataset + ".txt")
+        if not os.path.exists(path):
+            raise ValueError("--data_dir: no file %s; make it (python data/"
+                             "prepare_data.py %s), or leave the flag out for "
+                             "synthetic data" % (path, dataset))
+    util.check_parent(args.output, "output")
+
+
 def main(argv):
     args = flags.FLAGS
     with util.one_line_errors("bench.py", (ValueError, IOError)):
@@ -331,6 +342,7 @@ def main(argv):
         if argv[1:] or unknown:
             raise ValueError("%r is no part; the parts are %s" % (
                 (argv[1:] + unknown)[0], ", ".join(PARTS)))
+        check_places(args)
         folder = tempfile.mkdtemp(prefix="bench-")
         try:
             bench = Bench(folder, args.data_dir, args.repeats)

@@ -237,11 +237,7 @@ def prepare(args):
     if not os.path.exists(args.peer_python):
         raise ValueError("--peer_python: no %s; benchmarks/requirements-"
                          "peers.txt says how to make it" % args.peer_python)
-    output = os.path.dirname(args.output) or "."
-    if not os.path.isdir(output):
-        raise ValueError("--output: no folder %s; make it, or correct the name"
-                         % output)
-    util.check_writable(output, "output")
+    util.check_parent(args.output, "output")
     if os.path.exists(args.folder):
         raise ValueError("--folder: %s is there already; remove it, or name "
                          "another" % args.folder)

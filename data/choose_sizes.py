@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 from absl import app  # noqa: E402
 from absl import flags  # noqa: E402
 
-from data import sequences, windows  # noqa: E402
+from data import generation, sequences, windows  # noqa: E402
 
 FEWEST = 3                      # interactions of a user who can be tested
 LENGTHS = (10, 20, 50, 100, 200)
@@ -127,7 +127,7 @@ def num_train_steps(_, sizes):
 
 
 SIZES = collections.OrderedDict((size.rule.__name__, size) for size in (
-    Size(max_seq_length, "integer", 1, 2 ** 20),
+    Size(max_seq_length, "integer", 1, generation.MOST_ITEMS),
     Size(masked_lm_prob, "float", 0.0, 1.0),
     Size(max_predictions_per_seq, "integer", 1, 2 ** 20),
     Size(prop_sliding_window, "float", -1.0, 1.0),
@@ -211,6 +211,7 @@ def write_model_config(prefix, choices):
     length, hidden_size = choices["max_seq_length"].value, choices["dim"].value
     path = "%s-msl%d-%d.bert_config.json" % (prefix, length, hidden_size)
     config = model_config(hidden_size, length)
+    util.check_writable(os.path.dirname(path) or ".", "data_dir")
     with util.AtomicFiles() as files:
         with open(files.path(path), "w") as stream:
             json.dump(config, stream, indent=2)

@@ -11,6 +11,7 @@ import util
 import vocab
 
 PICKLE_PROTOCOL = 2       # the published files' protocol
+MOST_ITEMS = 2 ** 20 - 1  # of a window, by how its masks are drawn
 MOST_SHARDS = 99999       # the names have five digits
 
 Options = collections.namedtuple(
@@ -29,7 +30,7 @@ def define_shared_flags():
                         "default: the hyper-parameters, as in "
                         "-mp1.0-sw0.5-mlp0.2-df10-mpps40-msl200.")
     flags.DEFINE_integer("max_seq_length", 200, "L, items a window holds.",
-                         lower_bound=1, upper_bound=2 ** 20)
+                         lower_bound=1, upper_bound=MOST_ITEMS)
     flags.DEFINE_integer("max_predictions_per_seq", 40,
                          "M, masked positions a window has at most.",
                          lower_bound=1, upper_bound=2 ** 20)

@@ -6,10 +6,11 @@ import util
 
 util.quiet_tensorflow()
 import input_pipeline  # noqa: E402
-from data import randomness  # noqa: E402
+from data import generation, randomness  # noqa: E402
 from data.windows import window_starts, window_step  # noqa: E402
 
-_PLACE = np.uint64(2 ** 20 - 1)  # the bits of a draw that hold its position
+# The bits of a draw that hold its position.
+_PLACE = np.uint64(generation.MOST_ITEMS)
 _ORDER = 4                       # names the streams of the shuffle
 
 
@@ -173,9 +174,6 @@ class TrainingInstances(object):
         self._mask_id, self._item_count = mask_id, item_count
         self._options = options
         length = options.max_seq_length
-        if length > _PLACE:
-            raise ValueError("max_seq_length %d: give at most %d"
-                             % (length, _PLACE))
         step = window_step(length, options.prop_sliding_window)
         windows, starts, offset = [], [], 0
         for user, ids in sequences.items():

@@ -300,7 +300,7 @@ def _reaches(codes, counted, minimum):
 def prepare(interactions, choices):
     """Orders, filters and numbers interactions.
 
-    Users are numbered from 1 in the order in which the file first mentions
+    Users are numbered from 1 in the order in which the kept rows first mention
     them, items from 1 in the order of first appearance in what is written:
     user by user, each in time order.
 

@@ -11,8 +11,13 @@ knows the others. The same seed writes the same bytes.
 
 import argparse
 import os
+import sys
 
-import numpy as np
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import util  # noqa: E402  first: it explains what is missing
+
+import numpy as np  # noqa: E402
 
 USERS, GENRES, ITEMS_PER_GENRE = 2200, 30, 10
 ITEMS = GENRES * ITEMS_PER_GENRE
@@ -49,7 +54,8 @@ def make_sample(path):
     """Writes the sample's interactions, `user item` a line."""
     rng = np.random.RandomState(SEED)
     popularity, genres = make_catalogue(rng)
-    with open(path, "w", newline="\n") as stream:
+    with util.AtomicFiles() as files, open(
+            files.path(path), "w", newline="\n") as stream:
         for user in range(1, USERS + 1):
             for item in draw_sequence(rng, popularity, genres):
                 stream.write("%d %d\n" % (user, item + 1))
@@ -59,4 +65,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", default=os.path.join(
         os.path.dirname(os.path.abspath(__file__)), "sample.txt"))
-    make_sample(parser.parse_args().output)
+    output = parser.parse_args().output
+    with util.one_line_stops("make_sample.py", "nothing was written"), \
+            util.one_line_errors("make_sample.py"):
+        util.check_parent(output, "output")
+        make_sample(output)

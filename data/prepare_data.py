@@ -42,7 +42,7 @@ def define_flags(values=flags.FLAGS):
     define("string", "data_dir", "./data/", "Folder of the outputs; downloads "
            "go to its folder raw/.")
     define("string", "name", None, "Name of the outputs; default: the dataset's, "
-           "or the input's without its ending.")
+           "or the input's up to its first dot.")
     define("string", "input", None, "A local file instead of a download, or "
            "your own file.")
     define("string", "source", None, "Which of a dataset's files, by its name; "
@@ -182,6 +182,26 @@ def output_prefix(args, arguments):
             raise ValueError("%s would be overwritten; choose another --name"
                              % args.input)
     return prefix
+
+
+def check_replaced(prefix, file):
+    """Raises ValueError where there are interactions of this name already
+    that were made of another file, or not by this command.
+
+    Args:
+        prefix: str, <data_dir><name>. file: str, the input.
+    """
+    there = prefix + ".txt"
+    if not os.path.exists(there):
+        return
+    try:
+        with io.open(prefix + ".json", encoding="utf-8") as stream:
+            origin = json.load(stream)["source"]["file"]
+    except (EnvironmentError, ValueError, KeyError, TypeError):
+        origin = "something that %s.json does not tell" % prefix
+    if origin != os.path.basename(file):
+        raise ValueError("%s was made of %s, and would be replaced; choose "
+                         "another --name, or move it away" % (there, origin))
 
 
 # --- reading ----------------------------------------------------------------
@@ -335,7 +355,9 @@ def prepare(args, arguments):
     choices = chosen_filters(args, dataset)
     if not os.path.isdir(args.data_dir):
         raise ValueError("--data_dir=%s is not a folder" % args.data_dir)
+    util.check_writable(args.data_dir, "data_dir")
     prefix = output_prefix(args, arguments)
+    check_replaced(prefix, args.input or source.file)
     path = args.input or obtain(args, source)
 
     try:
@@ -385,7 +407,9 @@ def obtain(args, source):
 
 
 def main(argv):
-    with util.one_line_errors("prepare_data.py"):
+    with util.one_line_stops(
+            "prepare_data.py", "nothing was written or changed"), \
+            util.one_line_errors("prepare_data.py"):
         prepare(flags.FLAGS, argv[1:])
 
 

@@ -44,7 +44,8 @@ def open_source(path, member=None):
         (binary stream, function that says how many bytes of `path` were read).
 
     Raises:
-        Damaged: the zip is damaged or has no such member.
+        Damaged: the zip is damaged.
+        ValueError: it has no such member, or several.
         IOError: the file cannot be read.
     """
     with open(path, "rb") as raw:
@@ -65,7 +66,10 @@ def _open_member(raw, path, wanted):
     """(ZipFile, stream of the member named `wanted`, or of the only one)."""
     try:
         archive = zipfile.ZipFile(raw)
-        name = _member_name(archive, path, wanted)
+    except Exception as error:
+        raise _damaged(path, error)
+    name = _member_name(archive, path, wanted)
+    try:
         return archive, archive.open(name)
     except Exception as error:
         raise _damaged(path, error)
@@ -76,8 +80,10 @@ def _member_name(archive, path, wanted):
     found = [name for name in names
              if wanted is None or posixpath.basename(name) == wanted]
     if len(found) != 1:
-        raise ValueError("it holds %d files%s" % (
-            len(found), " named " + wanted if wanted else ""))
+        raise ValueError("%s: it holds %d files%s where one is needed; give "
+                         "the file itself" % (
+                             path, len(found),
+                             " named " + wanted if wanted else ""))
     return found[0]
 
 

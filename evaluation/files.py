@@ -159,4 +159,7 @@ def _parse(fields, ids):
         raise _LineError("user %d has %s; list other items than the target"
                          % (user, "no negatives" if len(items) < 2
                             else "the target among the negatives"))
+    # Protocol `seed` without popularity draws with replacement.
+    if protocol != "seed" and len(set(items)) < len(items):
+        raise _LineError("user %d has a negative twice; list each once" % user)
     return user, protocol, [ids[item] for item in items]

@@ -174,11 +174,29 @@ def find_checkpoint(model_dir, config, args):
     first = None if args.do_train and newest else args.init_checkpoint
     for checkpoint in (newest, best, first):
         if checkpoint:
-            check_checkpoint(checkpoint, config)
+            # A new training counts from 0.
+            check_checkpoint(checkpoint, config, counts_steps=(
+                checkpoint != first if args.do_train else args.do_eval))
+    if args.do_train and newest:
+        _check_goes_on(newest, args)
     sound = {None, newest if args.do_train else None}  # read already
     for checkpoint in {chosen, first} - sound:
         check_sound(checkpoint)
     return newest, chosen
+
+
+def _check_goes_on(checkpoint, args):
+    """Raises ValueError where a checkpoint lacks what training it on needs."""
+    names = [name for name, _ in tf.train.list_variables(checkpoint)]
+    if not any(name.endswith("/adam_v") for name in names):
+        raise ValueError("%s lacks what the optimiser had, so that no training "
+                         "goes on from it; begin one with --init_checkpoint=%s "
+                         "and another --checkpointDir"
+                         % (checkpoint, checkpoint))
+    if args.mixed_precision and "current_loss_scale" not in names:
+        raise ValueError("%s was trained without --mixed_precision; leave it "
+                         "out, or begin anew with --init_checkpoint=%s and "
+                         "another --checkpointDir" % (checkpoint, checkpoint))
 
 
 def trained(job):
@@ -189,8 +207,10 @@ def trained(job):
 
 # --- does it fit -----------------------------------------------------------------
 
-def check_checkpoint(checkpoint, config):
+def check_checkpoint(checkpoint, config, counts_steps=False):
     """Raises ValueError when a checkpoint is of another size or form.
+
+    Where `counts_steps`, the number of the step must be in it, too.
 
     The attention forms but one have the same variables, so the form is read
     from the model config that training wrote beside the checkpoint.
@@ -202,6 +222,8 @@ def check_checkpoint(checkpoint, config):
                          "common start of its files' names"
                          % (checkpoint, str(error).split("\n")[0]))
     fault = checkpoint_mismatch(config, shapes)
+    if fault is None and counts_steps and "global_step" not in shapes:
+        fault = "its global_step is missing"
     written = os.path.join(os.path.dirname(checkpoint), CONFIG_FILE)
     if fault is None and os.path.exists(written):
         theirs = modeling.BertConfig.from_json_file(written).to_dict()
@@ -214,6 +236,16 @@ def check_checkpoint(checkpoint, config):
         raise ValueError("checkpoint %s does not fit: %s; use the config it "
                          "was trained with, or another --checkpointDir or "
                          "--signature" % (checkpoint, fault))
+
+
+def _expect_dense(expected, name, inputs, outputs):
+    expected[name + "/kernel"] = [inputs, outputs]
+    expected[name + "/bias"] = [outputs]
+
+
+def _expect_norm(expected, scope, size):
+    for name in ("beta", "gamma"):
+        expected[scope + "LayerNorm/" + name] = [size]
 
 
 def checkpoint_mismatch(config, shapes):
@@ -234,11 +266,23 @@ def checkpoint_mismatch(config, shapes):
          [config.max_position_embeddings, hidden]),
         ("bert/embeddings/token_type_embeddings",
          [config.type_vocab_size, hidden])])
+    _expect_norm(expected, "bert/embeddings/", hidden)
     for index in range(layers):
         layer = "bert/encoder/layer_%d/" % index
-        expected[layer + "attention/output/dense/kernel"] = [attended, hidden]
-        expected[layer + "intermediate/dense/kernel"] = [
-            hidden, config.intermediate_size]
+        for name in ("query", "key", "value"):
+            _expect_dense(expected, layer + "attention/self/" + name,
+                          hidden, hidden)
+        _expect_dense(expected, layer + "attention/output/dense", attended,
+                      hidden)
+        _expect_norm(expected, layer + "attention/output/", hidden)
+        _expect_dense(expected, layer + "intermediate/dense", hidden,
+                      config.intermediate_size)
+        _expect_dense(expected, layer + "output/dense",
+                      config.intermediate_size, hidden)
+        _expect_norm(expected, layer + "output/", hidden)
+    _expect_dense(expected, "cls/predictions/transform/dense", hidden, hidden)
+    _expect_norm(expected, "cls/predictions/transform/", hidden)
+    expected["cls/predictions/output_bias"] = [config.vocab_size]
     for name, shape in six.iteritems(expected):
         found = shapes.get(name)
         if found != shape:

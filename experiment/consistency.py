@@ -71,11 +71,10 @@ def is_sample(words):
 
 def check_counts(user_history, words):
     """Raises ValueError for a history of other data than the vocabulary."""
-    sample = is_sample(words)
-    if sample and set(user_history) != words.get_users():
+    if set(user_history) != words.get_users():
         raise ValueError(
-            "--user_history_filename: its %d users are not the %d that were "
-            "chosen with the vocabulary; %s" % (
+            "--user_history_filename: its %d users are not the %d of the "
+            "vocabulary; %s" % (
                 len(user_history), len(words.get_users()), REMEDY))
     ids, items = _all_ids(user_history), words.get_item_count()
     if ids.max() > items:
@@ -85,7 +84,7 @@ def check_counts(user_history, words):
     found = np.bincount(ids, minlength=items + 1)
     for token, count in words.counter.items():
         here = found[words.token_to_ids[token]]
-        if here > count or here < count and not sample:
+        if here > count or here < count and not is_sample(words):
             raise ValueError(
                 "--user_history_filename: %s occurs %d times in the history, "
                 "the vocabulary counted %d; %s" % (token, here, count, REMEDY))

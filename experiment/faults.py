@@ -37,9 +37,19 @@ def one_line_faults(paths, folder, safe, size=lambda: 0):
             raise ValueError(line)
 
 
+def cause(error):
+    """The line of one of TensorFlow's errors that says what is wrong: str.
+
+    In 2.x the node and where it was made come before it.
+    """
+    text = re.sub(r"\AGraph execution error:.*?(\nNode: [^\n]*)+\n", "",
+                  str(error), flags=re.DOTALL)
+    return text.split("\n")[0]
+
+
 def _explain(error, paths, folder):
     """The line for an error: str, or None where its cause is not known."""
-    text = str(error).split("\n")[0]
+    text = cause(error)
     for path in paths:
         if not os.path.isfile(path):
             return ("%s is gone, while it was read; put it back, then the same "

@@ -3,6 +3,7 @@
 import argparse
 import collections
 import os
+import re
 
 import evaluation
 import util
@@ -35,8 +36,10 @@ Job = collections.namedtuple(
 def _required_file(args, flag):
     path = getattr(args, flag)
     if not path:
-        raise ValueError("--%s is needed here; pass the file's name" % flag)
-    return util.expand_files(path, flag)[0]
+        raise ValueError("--%s is needed here; pass the file's name, or the "
+                         "directory of a training, whose run_config.json names "
+                         "it, as --checkpointDir or --init_checkpoint" % flag)
+    return input_pipeline.expand_files(path, flag)[0]
 
 
 def _check_records(args, flag):
@@ -47,7 +50,7 @@ def _check_records(args, flag):
     if not getattr(args, flag):
         raise ValueError("--%s is needed here; pass the TFRecord file that "
                          "gen_data_fin.py wrote" % flag)
-    files = util.expand_files(getattr(args, flag), flag)
+    files = input_pipeline.expand_files(getattr(args, flag), flag)
     for name, found in zip(("max_seq_length", "max_predictions_per_seq"),
                            input_pipeline.record_lengths(files[0])):
         if getattr(args, name) is None:
@@ -137,6 +140,14 @@ def _check_choices(args):
         raise ValueError("no model directory %s; train first with --do_train, "
                          "or correct --checkpointDir and --signature"
                          % model_dir)
+    if not model_dir:
+        raise ValueError("--checkpointDir is empty; name the model directory")
+    for flag, path in (("checkpointDir", model_dir),
+                       ("init_checkpoint", args.init_checkpoint or "")):
+        if re.search(r"[][*?]", path):
+            raise ValueError("--%s: %s has one of [ ] * ?, by which TensorFlow "
+                             "does not find checkpoints; give another name"
+                             % (flag, path))
     # TensorFlow drops without a word the curves that it cannot write.
     for folder in ("", selection.FOLDER, "eval", validation.EVENTS):
         util.check_writable(os.path.join(model_dir, folder), "checkpointDir")
@@ -279,16 +290,12 @@ def _check_candidates(files, words, eval_users, args):
     path = args.candidates_file
     if not (path and args.do_eval):
         return None
-    if os.path.exists(path):
+    if os.path.isfile(path):
         targets = input_pipeline.read_targets(files["test_input_file"])
         if eval_users is not None:
             targets = {user: targets[user] for user in eval_users.tolist()}
         return evaluation.read_candidates(path, words, targets, args.protocols)
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise ValueError("--candidates_file: no folder %s; make it, or correct "
-                         "the name" % folder)
-    util.check_writable(folder, "candidates_file")
+    util.check_parent(path, "candidates_file")
     return {}
 
 
@@ -336,10 +343,10 @@ def check_job(args):
         ValueError, IOError: the first thing that does not fit.
     """
     args = argparse.Namespace(**vars(args))  # it is completed here
-    args.init_checkpoint = named_checkpoint(args.init_checkpoint)
     if any(getattr(args, flag) is not None for flag in requests.ASKING):
         args.do_predict = True  # to ask is enough
     _check_choices(args)
+    args.init_checkpoint = named_checkpoint(args.init_checkpoint)
     files = _check_files(args)
     words, user_history = _read_data(files)
     config = load_config(args, words)
@@ -367,16 +374,29 @@ def check_job(args):
         sums["items_file"] = names.checksums
     if recorded and not args.ignore_checksums:
         record.check_checksums(recorded, sums, folder)
+    began_from = _began_from(recorded, start, args)
+    if began_from and not args.ignore_checksums:
+        _check_same_ids(began_from, sums)
     windows = list(input_pipeline.read_windows(
         files.get("train_input_file", []), INSPECTED))
     if not args.ignore_checksums:
         _check_consistency(files, words, user_history, windows, config, args)
     validation = _check_validation(windows, user_history, recorded, args)
     return Job(config, model_dir, files, words, user_history, start,
-               checkpoint, chosen, validation, sums,
-               _began_from(recorded, start, args), eval_users,
+               checkpoint, chosen, validation, sums, began_from, eval_users,
                _check_candidates(files, words, eval_users, args), names, asked,
                _check_cluster(args), args)
+
+
+def _check_same_ids(began_from, sums):
+    """Raises ValueError where another training's embeddings would be those of
+    other items."""
+    theirs = list(began_from["data_files"].get("vocab_filename", {}).values())
+    if theirs and theirs != list(sums["vocab_filename"].values()):
+        raise ValueError(
+            "--init_checkpoint: it was trained with another vocabulary, whose "
+            "ids are other items; pass its file as --vocab_filename, or "
+            "--ignore_checksums to begin from it all the same")
 
 
 def _began_from(recorded, start, args):

@@ -38,7 +38,7 @@ def of_directory(folder, changes):
         argparse.Namespace.
 
     Raises:
-        ValueError: there is no record, or it is damaged.
+        ValueError: there is no record, it is damaged, or there is no such flag.
     """
     recorded = record.read(folder)
     if recorded is None:
@@ -47,9 +47,13 @@ def of_directory(folder, changes):
     values = dict({"items_file": None}, **recorded["flags"])  # older ones lack it
     values.update({flag: None for flag in PER_CALL}, checkpointDir=folder,
                   signature="")
+    unknown = sorted(set(changes) - set(values) - {"bert_config_file"})
+    if unknown:
+        raise ValueError("%s is no flag of run.py; correct the name"
+                         % unknown[0])
     values.update(changes)
     return complete(argparse.Namespace(**values),
-                    set(values) - {"bert_config_file"})
+                    set(values) - {"bert_config_file"} | set(changes))
 
 
 def complete(args, given):

@@ -11,7 +11,7 @@ util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
 import modeling  # noqa: E402
-from experiment import model_fn, recall  # noqa: E402
+from experiment import faults, model_fn, recall  # noqa: E402
 from experiment.job import check_job  # noqa: E402
 from experiment.requests import check_k  # noqa: E402
 from model import masked_item  # noqa: E402
@@ -202,9 +202,9 @@ class Recommender(object):
             return self._session.run(
                 self._outputs, dict(zip(self._inputs, (padded, k, allow_seen))))
         except tf.errors.InvalidArgumentError as error:
-            raise ValueError("the checkpoint cannot recommend: %s; its "
-                             "training diverged, so take an earlier one"
-                             % error.message.split("\n")[0])
+            raise ValueError("the checkpoint cannot recommend: %s; if its "
+                             "training diverged, take an earlier one"
+                             % faults.cause(error))
 
     def _named(self, key, unknown, ids, scores, empty):
         names = self._names

@@ -50,7 +50,7 @@ def _parse_json(line):
     try:
         found = json.loads(line)
         key, items = found["key"], found["items"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise wanted
     if not isinstance(items, list) or not all(
             type(one) in (str, int) for one in [key] + items):
@@ -101,17 +101,27 @@ def check_requests(args, names):
     if args.predict_user is not None:
         names.user_token(args.predict_user)
     if args.predict_output_file is not None:
-        folder = os.path.dirname(args.predict_output_file) or "."
-        if not os.path.isdir(folder):
-            raise ValueError("--predict_output_file: no folder %s; make it, or "
-                             "correct the name" % folder)
-        util.check_writable(folder, "predict_output_file")
+        util.check_parent(args.predict_output_file, "predict_output_file")
+        _check_output(args)
     if args.predict_input_file is None:
         return None
     if not os.path.isfile(args.predict_input_file):
         raise ValueError("--predict_input_file: no file %s; correct the name"
                          % args.predict_input_file)
     return sum(1 for _ in read_requests(args.predict_input_file))
+
+
+def _check_output(args):
+    """Raises ValueError for an output that is not written, or is the input."""
+    for flag in ONE:
+        if getattr(args, flag) is not None:
+            raise ValueError("--%s prints its answer; leave "
+                             "--predict_output_file out" % flag)
+    if args.predict_input_file is not None and (
+            os.path.realpath(args.predict_input_file)
+            == os.path.realpath(args.predict_output_file)):
+        raise ValueError("--predict_output_file=%s is the input; name another"
+                         % args.predict_output_file)
 
 
 def asks_for_users(args):

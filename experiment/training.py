@@ -77,7 +77,7 @@ def train(job):
         with util.one_line_errors("run.py"):
             strategy = distribution.make(args.distribution_strategy)
             distribution.check_batch(strategy, job.cluster, args.batch_size)
-            tf.gfile.MakeDirs(job.model_dir)
+            os.makedirs(job.model_dir, exist_ok=True)
             if job.cluster.is_chief:
                 held.enter_context(alone(job.model_dir))
         if is_due:
@@ -138,11 +138,14 @@ def _train_from(job, start, strategy, validation):
 
 def _tell_changes(job, start):
     """Says which flags are others than those of the training that is there."""
-    recorded = (record.read(job.model_dir) or {}).get("flags", {})
-    given = vars(job.args)
-    changed = ["--%s=%s, not %s" % (flag, recorded[flag], given[flag])
-               for flag in RECIPE
-               if recorded.get(flag, given[flag]) != given[flag]]
+    recorded = record.read(job.model_dir) or {"flags": {}, "model_config": {}}
+    # A flag without a value leaves a rate to the model config.
+    there = dict(recorded["flags"], **recorded["model_config"])
+    given = dict(vars(job.args), **job.config.to_dict())
+    changed = ["--%s=%s, not %s" % (flag, there[flag], given[flag])
+               for flag in RECIPE + (
+                   ("init_checkpoint",) if given["init_checkpoint"] else ())
+               if there.get(flag, given[flag]) != given[flag]]
     if changed and job.cluster.is_chief:
         util.log("%s was trained to step %d with %s; another --checkpointDir "
                  "begins anew" % (job.model_dir, start, ", ".join(changed)))

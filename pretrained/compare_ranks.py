@@ -67,6 +67,9 @@ if __name__ == "__main__":
     parser.add_argument("found", help="eval_users.tsv to compare with it")
     given = parser.parse_args()
     with util.one_line_errors("compare_ranks.py"):
+        for path in (given.published, given.found):
+            if not os.path.exists(path):
+                raise ValueError("no file %s; run.py --do_eval writes it" % path)
         users = runs.read_users(given.published)
         off = users_off(users, runs.read_users(given.found))
     print("the published ranks, user by user" if not off else

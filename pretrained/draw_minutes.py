@@ -118,10 +118,7 @@ def main(args):
         names = (args.names.split(",") if args.names else
                  [os.path.basename(os.path.abspath(folder))
                   for folder in args.models])
-        if os.path.isdir(args.output):
-            raise ValueError("--output: %s is a folder; name a file in it"
-                             % args.output)
-        util.check_writable(os.path.dirname(args.output) or ".", "output")
+        util.check_parent(args.output, "output")
         content = picture(args.models, names)
         with util.AtomicFiles() as files:
             with open(files.path(args.output), "wb") as stream:

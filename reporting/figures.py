@@ -63,7 +63,9 @@ def breakdown_section(runs, protocols, metric, factor, what, seed):
                "%s with 95 %% bootstrap intervals, in bins of about equally "
                "many users; n: the users in the bin%s." % (
                    title, u", fewest\u2013most of a run"
-                   if any(u"\u2013" in text for text in users) else "")),
+                   if any(u"\u2013" in text for text in users) else "")
+               + (" The baselines are those of %s." % runs[0].name
+                  if len(runs) > 1 else "")),
         Table([what, "users", "ranked by"] + list(protocols), rows, 3)])
 
 

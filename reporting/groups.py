@@ -10,13 +10,17 @@ import numpy as np
 from evaluation import METRIC_LABELS
 from reporting import plots, stats
 from reporting.page import NOTHING, Figure, Section, Table, p_cell
-from reporting.runs import check_same_users, of_training, user_metrics
+from reporting.runs import (
+    candidate_notes, check_same_users, of_training, user_metrics)
 
 # Flags that may differ within a group: the seed, where the run lies, and how
 # much of it is kept ...
 _OF_A_RUN = ("random_seed", "checkpointDir", "signature", "keep_checkpoint_max")
-# ... and names of files whose content is recorded.
-_NAMES = ("bert_config_file", "train_input_file", "valid_input_file",
+# ... names of files whose content is recorded, and what the recorded model
+# config holds, whether a flag gave it or not.
+_NAMES = ("attention_form", "hidden_dropout_prob",
+          "attention_probs_dropout_prob",
+          "bert_config_file", "train_input_file", "valid_input_file",
           "user_history_filename", "vocab_filename")
 # A record of an older revision lacks the flags that came later. They were off.
 _OFF = (None, False, 0, "", "none")
@@ -208,4 +212,6 @@ def group_comparison(reference, other, protocols, metrics):
         "means: it holds for these users alone. The %d tests are not corrected "
         "for their number."
         % (len(runs[0].users.user), len(reference.runs), len(other.runs),
-           other.name, reference.name, len(rows))])
+           other.name, reference.name, len(rows))]
+        # Within a group they are the same.
+        + candidate_notes(reference.runs[0], other.runs[0], protocols))

@@ -193,15 +193,15 @@ def _check_same_evaluation(folder, results, users):
                              "write both with one run.py --do_eval"
                              % (os.path.join(folder, USERS_FILE), protocol,
                                 RESULTS_FILE))
-        metrics = evaluation.metric_values(users.ranks[protocol])
-        for metric, values in metrics.items():
-            key = "%s/%s" % (protocol, metric)
-            if abs(values.mean() - results[key]) > _TOLERANCE:
+    for column, ranks in users.ranks.items():
+        for metric, values in evaluation.metric_values(ranks).items():
+            key = "%s/%s" % (column, metric)
+            found = results.get(key, math.nan)
+            if not abs(values.mean() - found) <= _TOLERANCE:
                 raise ValueError(
                     "%s: %s is %.6f in %s, %.6f by %s; write both with one "
-                    "run.py --do_eval" % (folder, key, results[key],
-                                          RESULTS_FILE, values.mean(),
-                                          USERS_FILE))
+                    "run.py --do_eval" % (folder, key, found, RESULTS_FILE,
+                                          values.mean(), USERS_FILE))
 
 
 def _check_same_step(folder, results, evaluated):
@@ -231,6 +231,24 @@ def check_same_users(reference, other):
             "item in %s than in %s; compare runs over the same test file, or "
             "pass --nocompare"
             % (differing, len(ours.user), reference.name, other.name))
+
+
+def candidate_notes(reference, other, protocols):
+    """list of str: protocols whose candidates, or the data that they were
+    drawn by, differ between two runs over the same users."""
+    notes = []
+    for protocol in protocols:
+        column = "most_popular/" + protocol
+        if column in reference.users.ranks and column in other.users.ranks:
+            differing = np.count_nonzero(
+                reference.users.ranks[column] != other.users.ranks[column])
+            if differing:
+                notes.append(
+                    "Protocol %s: the most-popular baseline ranks %d users "
+                    "differently in %s and %s, so their candidates or their "
+                    "training data differ." % (
+                        protocol, differing, reference.name, other.name))
+    return notes
 
 
 def user_metrics(run, protocols, metrics):

@@ -15,7 +15,7 @@ from reporting.groups import (
     group_comparison, group_figures, group_section, grouped, seed_groups)
 from reporting.page import NOTHING, Section, Table, interval_cell, p_cell
 from reporting.runs import (
-    RESULTS_FILE, USERS_FILE, check_same_users, dataset_names,
+    RESULTS_FILE, USERS_FILE, candidate_notes, check_same_users, dataset_names,
     evaluated_protocols, of_evaluation, of_training, user_metrics)
 
 CANDIDATES = {
@@ -225,17 +225,7 @@ def _comparison_notes(reference, other, protocols, tests):
         "training seed is another model."
         % (len(reference.users.user), other.name, reference.name,
            stats.SAMPLES, other.name, tests)]
-    for protocol in protocols:
-        column = "most_popular/" + protocol
-        if column in reference.users.ranks and column in other.users.ranks:
-            differing = np.count_nonzero(
-                reference.users.ranks[column] != other.users.ranks[column])
-            if differing:
-                notes.append(
-                    "Protocol %s: the most-popular baseline ranks %d users "
-                    "differently in the two runs, so their candidates or "
-                    "their training data differ." % (protocol, differing))
-    return notes
+    return notes + candidate_notes(reference, other, protocols)
 
 
 def _comparisons(runs, groups, protocols, args):

@@ -18,6 +18,7 @@ import util  # noqa: E402
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
+import input_pipeline  # noqa: E402
 from experiment import record  # noqa: E402
 
 
@@ -40,7 +41,7 @@ def copy_test_file(model_dir, target):
     mask, other = words.convert_tokens_to_ids(["[MASK]", "[NO_USE]"])
     with util.AtomicFiles() as files:
         with tf.python_io.TFRecordWriter(files.path(target)) as writer:
-            for path in util.expand_files(flags["test_input_file"],
+            for path in input_pipeline.expand_files(flags["test_input_file"],
                                           "test_input_file"):
                 for serialized in tf.python_io.tf_record_iterator(path):
                     writer.write(replace_id(serialized, mask, other))

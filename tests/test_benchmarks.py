@@ -55,6 +55,19 @@ def test_a_failing_process_is_an_error_with_what_it_said():
         bench.run_process(["-c", "raise SystemExit('no such luck')"])
 
 
+@pytest.mark.parametrize("flag, part", [
+    ("--data_dir=.", "--data_dir: no file ./ml-1m.txt"),
+    ("--output=none/x.json", "--output: no folder none")])
+def test_missing_places_are_said_before_anything_is_measured(
+        tmp_path, flag, part):
+    process = subprocess.Popen(
+        [sys.executable, bench.__file__, flag], cwd=str(tmp_path),
+        stderr=subprocess.PIPE)
+    errors = process.communicate()[1].decode()
+    assert process.returncode == 1 and part in errors
+    assert len(errors.splitlines()) == 1
+
+
 def fake_figure(name, seconds):
     """A Figure that measures these seconds, one after the other."""
     left = list(seconds)

@@ -38,6 +38,7 @@ def project(tmp_path):
     published = folder / "pretrained" / NAME
     published.mkdir(parents=True)
     (published / "checkpoint").write_text("")
+    (folder / "pretrained" / "__pycache__").mkdir()  # of the scripts there
     return folder
 
 
@@ -64,7 +65,11 @@ def test_another_rank_is_an_error(machine, project):
     assert "others\n" in errors and NAME + ": other ranks" in errors
 
 
-def test_a_folder_without_model_is_one_clear_line(machine, project):
-    status, _, errors = evaluate(machine, project, "", "pretrained/none")
-    assert status == 1 and "no published model in pretrained/none" in errors
+@pytest.mark.parametrize("name", ["none", "mine", "mine-self-fast"])
+def test_a_folder_without_model_is_one_clear_line(machine, project, name):
+    if name != "none":  # a model, but of no dataset
+        (project / "pretrained" / name).mkdir()
+        (project / "pretrained" / name / "checkpoint").write_text("")
+    status, _, errors = evaluate(machine, project, "", "pretrained/" + name)
+    assert status == 1 and "no published model in pretrained/" + name in errors
     assert len(errors.splitlines()) == 1

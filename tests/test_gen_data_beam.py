@@ -4,6 +4,10 @@ import glob
 import logging
 import os
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -14,7 +18,7 @@ pytest.importorskip("apache_beam")  # it has no release for Python 3.7
 
 import gen_data_fin
 import util
-from conftest import command, run_flags
+from conftest import ROOT, command, run_flags
 from data import beam_pipeline, beam_steps, randomness
 from masked_instances import options
 
@@ -206,6 +210,9 @@ def test_bad_input_ends_the_command_with_one_line(tmp_path):
     ("--dupe_factor=three", "flag --dupe_factor=three: "),
     ("stray", "'stray' is not a flag"),
     ("-x", "'-x' is not a flag"),
+    ("--runer=DirectRunner", "is it --runner?"),
+    ("--shard_index=1", "--shard_index=1 is gen_data_fin.py's"),
+    ("--pool_size=2", "--pool_size=2 is gen_data_fin.py's"),
     ("--runner=Nobody", "Nobody")])
 def test_a_flag_that_is_wrong_is_one_line(tmp_path, flag, part):
     (tmp_path / "x.txt").write_bytes(b"1 2\n")
@@ -213,6 +220,33 @@ def test_a_flag_that_is_wrong_is_one_line(tmp_path, flag, part):
     assert (status, output) == (1, "")
     assert errors.count("\n") == 1 and part in errors
     assert errors.startswith("gen_data_beam.py: error: ")
+
+
+def test_a_folder_in_the_place_of_a_file_is_said_before_the_work(tmp_path):
+    write_interactions(tmp_path / "x.txt", some_pairs(3, 4, 60, 5))
+    (tmp_path / "out.vocab").mkdir()
+    with pytest.raises(ValueError, match="out.vocab: a folder is in the place"):
+        generate(tmp_path)
+    assert sorted(os.listdir(str(tmp_path))) == ["out.vocab", "x.txt"]
+
+
+@pytest.mark.parametrize("number, status", [
+    (signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stop_is_one_line_and_leaves_nothing(tmp_path, number, status):
+    write_interactions(tmp_path / "x.txt", some_pairs(3, 400, 60, 5))
+    process = subprocess.Popen(
+        [sys.executable, os.path.join(ROOT, "gen_data_beam.py"),
+         "--data_dir=%s/" % tmp_path, "--dataset_name=x", "--signature=-s",
+         "--dupe_factor=1000"], stderr=subprocess.PIPE)
+    while not list(tmp_path.glob("x-s.tmp-*")):
+        time.sleep(0.01)
+    time.sleep(1.0)  # the pipeline runs
+    process.send_signal(number)
+    errors = process.communicate()[1].decode()
+    assert process.returncode == status, errors
+    assert errors.splitlines()[-1].startswith("gen_data_beam.py: stopped by ")
+    assert "Traceback" not in errors
+    assert os.listdir(str(tmp_path)) == ["x.txt"]
 
 
 def test_a_validation_file_of_before_is_in_the_way(tmp_path):

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 import gen_data_fin
+import input_pipeline
 import util
 from conftest import in_process
 from data import generation, instances
@@ -395,7 +396,7 @@ def test_the_documented_glob_gives_the_shards_in_their_order(
     generate_shards(tmp_path, 4)
     generate_shards(tmp_path, 3)
     target = str(tmp_path / "toy-x")
-    assert util.expand_files(target + ".train.tfrecord-*-of-00004",
+    assert input_pipeline.expand_files(target + ".train.tfrecord-*-of-00004",
                              "train_input_file") == [
         target + name for name in FOUR]
 

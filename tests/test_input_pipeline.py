@@ -2,6 +2,7 @@
 
 import collections
 import os
+import re
 
 import numpy as np
 import pytest
@@ -502,3 +503,106 @@ def test_training_features_belong_together(train_file):
                 "masked_lm_positions": [n - 1, 0],
                 "masked_lm_ids": [items[-1], 0],
                 "masked_lm_weights": [1.0, 0.0]}
+
+
+# --- which files a flag names -----------------------------------------------
+
+def write(path, content):
+    """Writes bytes and returns the name as a str."""
+    path.write_bytes(content)
+    return str(path)
+
+
+def some_files(tmp_path):
+    for name in ("a-2", "a-1", "a-10", "b"):
+        write(tmp_path / name, b"x")
+    return str(tmp_path) + os.sep
+
+
+def test_globs_are_sorted_and_lists_keep_their_order(tmp_path):
+    folder = some_files(tmp_path)
+    expanded = input_pipeline.expand_files(
+        folder + "b, " + folder + "a-*," + folder + "a-2", "input")
+    assert [name[len(folder):] for name in expanded] == [
+        "b", "a-1", "a-10", "a-2", "a-2"]
+
+
+@pytest.mark.parametrize("part", ["absent", "absent-*", ""])
+def test_a_part_without_files_is_an_error_that_names_the_flag(tmp_path, part):
+    folder = some_files(tmp_path)
+    missing = folder + part if part else ""
+    with pytest.raises(ValueError) as error:
+        input_pipeline.expand_files(folder + "b," + missing, "test_input_file")
+    assert "--test_input_file" in str(error.value)
+    assert repr(missing) in str(error.value)
+
+
+def test_an_empty_file_and_a_folder_are_errors_that_name_the_flag(tmp_path):
+    folder = some_files(tmp_path)
+    write(tmp_path / "c-empty", b"")
+    os.mkdir(folder + "d-folder")
+    for name in ("c-empty", "d-folder"):
+        with pytest.raises(ValueError) as error:
+            input_pipeline.expand_files(folder + "[abcd]*" + name[-3:],
+                                        "vocab_filename")
+        assert "--vocab_filename" in str(error.value)
+        assert folder + name in str(error.value)
+
+
+def shards(tmp_path, *names):
+    """Writes files x.rec<name>; returns the start of their names."""
+    for name in names:
+        write(tmp_path / ("x.rec" + name), b"x")
+    return str(tmp_path / "x.rec")
+
+
+THREE = ("-00000-of-00003", "-00001-of-00003", "-00002-of-00003")
+
+
+def test_a_glob_gives_whole_sets_of_shards_in_their_order(tmp_path):
+    base = shards(tmp_path, *THREE[::-1])
+    shards(tmp_path, ".other-00000-of-00001")
+    assert input_pipeline.expand_files(base + "-*-of-00003", "input") == [
+        base + name for name in THREE]
+    assert len(input_pipeline.expand_files(
+        "%s-*3,%s.other-*" % (base, base), "input")) == 4
+
+
+@pytest.mark.parametrize("there, missing", [
+    (THREE[:2], "00002"), (THREE[1:], "00000"), (THREE[1:2], "00000, 00002"),
+    (("-00007-of-00012",), "00000, 00001, 00002, 00003, 00004, ...")])
+def test_missing_shards_are_named(tmp_path, there, missing):
+    base = shards(tmp_path, *there)
+    with pytest.raises(ValueError) as error:
+        input_pipeline.expand_files(base + "-*", "train_input_file")
+    message = str(error.value)
+    assert "--train_input_file: " in message and "\n" not in message
+    assert "there are %d; missing %s; " % (len(there), missing) in message
+    assert "--shard_index" in message
+
+
+@pytest.mark.parametrize("other", [
+    "", "-00001-of-00004", ".bak", ".tmp-17", "-00001-of-00003.tmp-17"])
+def test_a_glob_that_matches_shards_and_something_else_is_refused(tmp_path,
+                                                                  other):
+    base = shards(tmp_path, other, *THREE)
+    with pytest.raises(ValueError) as error:
+        input_pipeline.expand_files(base + "*", "train_input_file")
+    message = str(error.value)
+    assert "--train_input_file: " in message and "\n" not in message
+    assert " and %s as well" % (base + other) in message
+    exact = re.search("; write (.*) for the shards alone", message).group(1)
+    assert input_pipeline.expand_files(exact, "input") == [
+        base + name for name in THREE]
+
+
+def test_a_glob_that_matches_two_whole_sets_of_shards_is_refused(tmp_path):
+    base = shards(tmp_path, "-00000-of-00001", *THREE)
+    with pytest.raises(ValueError, match="in another cut"):
+        input_pipeline.expand_files(base + "-*", "train_input_file")
+
+
+def test_shards_that_are_spelled_out_are_taken_as_they_are(tmp_path):
+    base = shards(tmp_path, "", *THREE)
+    assert input_pipeline.expand_files(
+        "%s%s,%s" % (base, THREE[1], base), "input") == [base + THREE[1], base]

@@ -83,6 +83,16 @@ def test_its_folder_is_enough_to_get_the_results_again(published, trained,
         trained[0] / "run" / "eval_users.tsv").read_bytes()
 
 
+def test_no_training_goes_on_from_it_in_its_folder(published, tmp_path):
+    shutil.copytree(str(published), str(tmp_path / "run"))
+    status, _, errors = command(
+        "run.py", "--do_train", "--num_train_steps=9",
+        "--checkpointDir=%s" % (tmp_path / "run"))
+    assert status == 1 and "Traceback" not in errors
+    assert "lacks what the optimiser had" in errors.splitlines()[-1]
+    assert "--init_checkpoint=" in errors.splitlines()[-1]
+
+
 def test_other_data_are_noticed(published, dataset, tmp_path):
     users = str(tmp_path / "other.his")
     with open(dataset.prefix + ".his", "rb") as source:

@@ -210,8 +210,9 @@ def test_a_model_directory_alone_is_trained_on(trained, tmp_path):
      "run was trained to step 5 with --learning_rate=%s, not 0.25; another "
      "--checkpointDir begins anew"),
     (["--hidden_dropout_prob=0"],
-     "run was trained to step 5 with --hidden_dropout_prob=None, not 0.0; "
-     "another --checkpointDir begins anew")])
+     "run was trained to step 5 with --hidden_dropout_prob=0.1, not 0.0; "
+     "another --checkpointDir begins anew"),
+    (["--hidden_dropout_prob=0.1"], "")])
 def test_other_flags_than_those_of_the_training_that_is_there_are_told(
         given, told, trained, tmp_path):
     with open(str(trained[0] / "run" / "run_config.json")) as stream:

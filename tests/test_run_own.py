@@ -33,7 +33,9 @@ case "$1" in
   run.py|report.py)
     for word; do case "$word" in
       --checkpointDir=*)
-        mkdir -p "${word#*=}"; echo "${FOUND:-1}" > "${word#*=}/eval_results.txt";;
+        mkdir -p "${word#*=}"
+        [[ " $* " == *" --do_eval=False "* ]] \
+          || echo "${FOUND:-1}" > "${word#*=}/eval_results.txt";;
       --output=*) mkdir -p "${word#*=}"; echo x > "${word#*=}/report.html";;
     esac; done
     echo "tables";;
@@ -139,6 +141,23 @@ def test_flags_go_to_prepare_data_and_after_two_hyphens_to_run(project):
     assert train[-2:] == ["--xla", "--attention_form=self"]
     model = "./checkpoints/shop%s-64-self" % DEFAULTS
     assert "--checkpointDir=" + model in train and model in report
+
+
+def test_another_dataset_of_a_longer_name_is_not_in_the_way(project):
+    (project.folder / "checkpoints" / ("shop-2" + DEFAULTS)).mkdir(parents=True)
+    flags = ("--name=shop",) + COLUMNS
+    assert project.run("ratings.csv", *flags, FAILING="run.py")[0] == 1
+    project.ratings.write_text("u,i,t\nbob,mug,1\n")
+    status, commands, _, errors = project.run("ratings.csv", *flags)
+    assert status == 0, errors
+    assert scripts(commands)[0] == "data/prepare_data.py"
+
+
+def test_without_evaluation_there_is_no_report(project):
+    status, commands, _, errors = project.run(
+        "ratings.csv", *COLUMNS + ("--", "--do_eval=False"))
+    assert status == 0, errors
+    assert scripts(commands) == ALL[:-1]
 
 
 def test_the_same_file_may_have_moved(project):

@@ -191,6 +191,34 @@ def test_another_attention_form_has_a_directory_of_its_own(
     assert "--attention_form=cross_published" in default
 
 
+@pytest.mark.parametrize("words, part", [
+    ("--attention_form self", "'self' is not a flag"),
+    ("--xla stray", "'stray' is not a flag"),
+    ("--checkpointDir=x/y", "set model_dir=x/y before")])
+def test_arguments_that_would_be_missed_are_refused(machine, words, part):
+    status, said, errors = machine.run(
+        "set_up() { :; }; PYTHON=echo; run_dataset " + words, **SIZES)
+    assert (status, said) == (1, [])
+    assert part in errors and len(errors.splitlines()) == 1
+
+
+def test_what_was_not_trained_here_is_recommended_from_where_it_lies(machine):
+    status, said, errors = machine.run(
+        "set_up() { :; }; PYTHON=echo; run_dataset --do_train=False "
+        "--init_checkpoint=pretrained/mine", **SIZES)
+    assert status == 0, errors
+    assert (
+        "echo run.py --do_predict --init_checkpoint=pretrained/mine "
+        "--checkpointDir=./checkpoints/sample-mp1.0-sw0.5-mlp0.2-df10-mpps10"
+        "-msl50-64 ") in " ".join(said)
+
+
+@pytest.mark.parametrize("words", ["--do_train=False", "--do_train=0",
+                                   "--do_train=f", "--nodo_train"])
+def test_without_training_no_short_windows_come_first(machine, words):
+    assert len(calls_of(machine, words)) == 2
+
+
 def test_the_published_recipe_is_the_default(machine):
     _, training = commands_of(machine, num_train_steps="",
                               published_steps="400000")

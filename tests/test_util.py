@@ -69,6 +69,37 @@ def test_the_temporary_name_is_in_the_folder_of_the_final_one(tmp_path):
         write(temporary, b"")
 
 
+def test_a_folder_in_the_place_of_an_output_is_said_before_writing(tmp_path):
+    (tmp_path / "two").mkdir()
+    old = write(tmp_path / "one", b"old")
+    with pytest.raises(ValueError, match="two: a folder is in the place"):
+        with util.AtomicFiles() as files:
+            write(files.path(old), b"new")
+            files.path(str(tmp_path / "two"))
+    assert open(old, "rb").read() == b"old"
+    assert sorted(os.listdir(str(tmp_path))) == ["one", "two"]
+
+
+@pytest.mark.parametrize("number, status", [
+    (signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stop_amid_the_renames_waits_for_the_last(tmp_path, monkeypatch,
+                                                    number, status):
+    replace = os.replace
+
+    def stopped_replace(*names):
+        replace(*names)
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(os, "replace", stopped_replace)
+    with pytest.raises(SystemExit) as error:
+        with util.one_line_stops("tool.py", "all is well"):
+            with util.AtomicFiles() as files:
+                for name in ("one", "two"):
+                    write(files.path(str(tmp_path / name)), b"new")
+    assert error.value.code == status
+    assert sorted(os.listdir(str(tmp_path))) == ["one", "two"]
+
+
 def temporary_of_a_killed_process(path):
     """Lets a process end without a chance to clean up; the file it leaves."""
     process = subprocess.Popen([sys.executable, "-c", (
@@ -96,101 +127,6 @@ def test_what_a_killed_process_left_is_removed_and_named(tmp_path, capsys):
         others + [tmp_path / "two", tmp_path / "three"])
     line, = capsys.readouterr().err.splitlines()
     assert line.endswith("removed what a killed run left: %s" % left)
-
-
-# --- expand_files -----------------------------------------------------------
-
-def some_files(tmp_path):
-    for name in ("a-2", "a-1", "a-10", "b"):
-        write(tmp_path / name, b"x")
-    return str(tmp_path) + os.sep
-
-
-def test_globs_are_sorted_and_lists_keep_their_order(tmp_path):
-    folder = some_files(tmp_path)
-    expanded = util.expand_files(
-        folder + "b, " + folder + "a-*," + folder + "a-2", "input")
-    assert [name[len(folder):] for name in expanded] == [
-        "b", "a-1", "a-10", "a-2", "a-2"]
-
-
-@pytest.mark.parametrize("part", ["absent", "absent-*", ""])
-def test_a_part_without_files_is_an_error_that_names_the_flag(tmp_path, part):
-    folder = some_files(tmp_path)
-    missing = folder + part if part else ""
-    with pytest.raises(ValueError) as error:
-        util.expand_files(folder + "b," + missing, "test_input_file")
-    assert "--test_input_file" in str(error.value)
-    assert repr(missing) in str(error.value)
-
-
-def test_an_empty_file_and_a_folder_are_errors_that_name_the_flag(tmp_path):
-    folder = some_files(tmp_path)
-    write(tmp_path / "c-empty", b"")
-    os.mkdir(folder + "d-folder")
-    for name in ("c-empty", "d-folder"):
-        with pytest.raises(ValueError) as error:
-            util.expand_files(folder + "[abcd]*" + name[-3:], "vocab_filename")
-        assert "--vocab_filename" in str(error.value)
-        assert folder + name in str(error.value)
-
-
-def shards(tmp_path, *names):
-    """Writes files x.rec<name>; returns the start of their names."""
-    for name in names:
-        write(tmp_path / ("x.rec" + name), b"x")
-    return str(tmp_path / "x.rec")
-
-
-THREE = ("-00000-of-00003", "-00001-of-00003", "-00002-of-00003")
-
-
-def test_a_glob_gives_whole_sets_of_shards_in_their_order(tmp_path):
-    base = shards(tmp_path, *THREE[::-1])
-    shards(tmp_path, ".other-00000-of-00001")
-    assert util.expand_files(base + "-*-of-00003", "input") == [
-        base + name for name in THREE]
-    assert len(util.expand_files("%s-*3,%s.other-*" % (base, base),
-                                 "input")) == 4
-
-
-@pytest.mark.parametrize("there, missing", [
-    (THREE[:2], "00002"), (THREE[1:], "00000"), (THREE[1:2], "00000, 00002"),
-    (("-00007-of-00012",), "00000, 00001, 00002, 00003, 00004, ...")])
-def test_missing_shards_are_named(tmp_path, there, missing):
-    base = shards(tmp_path, *there)
-    with pytest.raises(ValueError) as error:
-        util.expand_files(base + "-*", "train_input_file")
-    message = str(error.value)
-    assert "--train_input_file: " in message and "\n" not in message
-    assert "there are %d; missing %s; " % (len(there), missing) in message
-    assert "--shard_index" in message
-
-
-@pytest.mark.parametrize("other", [
-    "", "-00001-of-00004", ".bak", ".tmp-17", "-00001-of-00003.tmp-17"])
-def test_a_glob_that_matches_shards_and_something_else_is_refused(tmp_path,
-                                                                  other):
-    base = shards(tmp_path, other, *THREE)
-    with pytest.raises(ValueError) as error:
-        util.expand_files(base + "*", "train_input_file")
-    message = str(error.value)
-    assert "--train_input_file: " in message and "\n" not in message
-    assert " and %s as well" % (base + other) in message
-    exact = re.search("; write (.*) for the shards alone", message).group(1)
-    assert util.expand_files(exact, "input") == [base + name for name in THREE]
-
-
-def test_a_glob_that_matches_two_whole_sets_of_shards_is_refused(tmp_path):
-    base = shards(tmp_path, "-00000-of-00001", *THREE)
-    with pytest.raises(ValueError, match="in another cut"):
-        util.expand_files(base + "-*", "train_input_file")
-
-
-def test_shards_that_are_spelled_out_are_taken_as_they_are(tmp_path):
-    base = shards(tmp_path, "", *THREE)
-    assert util.expand_files("%s%s,%s" % (base, THREE[1], base), "input") == [
-        base + THREE[1], base]
 
 
 # --- load_pickle ------------------------------------------------------------
@@ -408,6 +344,35 @@ def test_quiet_tensorflow_respects_the_environment(monkeypatch):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
     util.quiet_tensorflow()
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
+
+
+def test_blanks_in_a_name_stay_and_lines_become_one():
+    with pytest.raises(SystemExit) as error:
+        with util.one_line_errors("tool.py"):
+            raise ValueError("no file 'two  blanks'\nof these")
+    assert error.value.code == "tool.py: error: no file 'two  blanks' of these"
+
+
+@pytest.mark.parametrize("number, status", [
+    (signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_a_library_makes_of_a_stop_is_a_stop(number, status, capsys):
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as stop:
+        with util.one_line_stops("tool.py", "all is well"):
+            try:
+                os.kill(os.getpid(), number)
+            except KeyboardInterrupt as error:
+                raise RuntimeError("%r in step 3" % error)
+    assert stop.value.code == status
+    line, = capsys.readouterr().err.splitlines()
+    assert line.startswith("tool.py: stopped by") and "all is well" in line
+    assert signal.getsignal(number) == before
+
+
+def test_an_error_without_a_stop_is_an_error():
+    with pytest.raises(RuntimeError):
+        with util.one_line_stops("tool.py", "all is well"):
+            raise RuntimeError
 
 
 @pytest.mark.parametrize("number, raised", [

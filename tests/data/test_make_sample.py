@@ -1,6 +1,10 @@
 """The shipped sample is what its script writes, and asks for context."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -23,6 +27,28 @@ def test_the_script_reproduces_the_shipped_file_byte_for_byte(tmp_path):
     status, _, errors = command("data/make_sample.py", "--output", path)
     assert status == 0, errors
     assert open(path, "rb").read() == open(SHIPPED, "rb").read()
+
+
+def test_a_folder_that_is_missing_is_one_line(tmp_path):
+    status, _, errors = command("data/make_sample.py",
+                                "--output=%s" % (tmp_path / "none" / "x"))
+    assert status == 1 and errors.startswith(
+        "make_sample.py: error: --output: no folder ")
+    assert len(errors.splitlines()) == 1
+
+
+def test_a_sample_that_is_stopped_is_not_there(tmp_path):
+    path = tmp_path / "x.txt"
+    process = subprocess.Popen(
+        [sys.executable, os.path.join(ROOT, "data", "make_sample.py"),
+         "--output", str(path)], stderr=subprocess.PIPE)
+    while not list(tmp_path.glob("x.txt*")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    errors = process.communicate()[1].decode()
+    assert process.returncode == 143
+    assert errors == "make_sample.py: stopped by SIGTERM; nothing was written\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_sample_is_small_and_of_the_announced_size(sequences):

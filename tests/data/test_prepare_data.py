@@ -7,6 +7,9 @@ import io
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -459,6 +462,45 @@ def test_an_input_is_never_overwritten(tmp_path):
     source = write(tmp_path / "x.txt", "who,what,when\na,x,2\n")
     message = refused(tmp_path, source, "--format=csv", *OWN)
     assert "would be overwritten" in message and "--name" in message
+
+
+def test_interactions_of_another_file_are_never_replaced(tmp_path):
+    rows = "who,what,when\na,x,2\n"
+    prepare(tmp_path, write(tmp_path / "web.2024.csv", rows), *OWN)
+    prepare(tmp_path, "--input=%s" % (tmp_path / "web.2024.csv"), *OWN)
+    message = refused(tmp_path, write(tmp_path / "web.2025.csv", rows), *OWN)
+    assert "web.txt was made of web.2024.csv" in message and "--name" in message
+    (tmp_path / "hand.txt").write_text("1 1\n")
+    message = refused(tmp_path, write(tmp_path / "hand.csv", rows), *OWN)
+    assert "hand.json does not tell" in message
+
+
+@pytest.mark.parametrize("flags_given", [
+    ("--input=x.csv", "--name=x") + OWN, ("ml-1m",)])
+def test_a_closed_folder_is_said_before_the_work(tmp_path, monkeypatch,
+                                                 flags_given):
+    (tmp_path / "closed").mkdir()
+    monkeypatch.chdir(str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write
+    message = refused(tmp_path / "closed", *flags_given)
+    assert "--data_dir: the folder" in message and "cannot be written" in message
+
+
+@pytest.mark.parametrize("number, status", [
+    (signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_command_that_is_stopped_leaves_nothing(tmp_path, number, status):
+    pipe = str(tmp_path / "x.csv")
+    os.mkfifo(pipe)  # without a writer it is waited for
+    process = subprocess.Popen(
+        [sys.executable, prepare_data.__file__, "--data_dir=%s" % tmp_path,
+         "--input=" + pipe] + list(OWN), stderr=subprocess.PIPE)
+    with open(pipe, "w"):  # it reads from now on
+        process.send_signal(number)
+        errors = process.communicate()[1].decode()
+    assert process.returncode == status
+    line, = errors.splitlines()
+    assert "; nothing was written or changed" in line
+    assert os.listdir(str(tmp_path)) == ["x.csv"]
 
 
 def test_old_outputs_survive_a_bad_input(tmp_path):

@@ -1,5 +1,7 @@
 """Candidate sampling of the protocols."""
 
+import bisect
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -209,6 +211,38 @@ def test_items_are_included_as_often_as_by_choice_without_replacement(
     assert abs(ours - theirs).mean() / draws < 0.032
 
 
+@pytest.mark.parametrize("exponent, rounds", [(0.0, 1), (1.1, 2), (4.0, 3)])
+@pytest.mark.parametrize("user", [3, 2 ** 35 + 7])
+def test_candidates_outside_the_history_equal_a_plain_transcription(
+        user, exponent, rounds):
+    """The stream that recorded results rest on: up to 150 draws, then 250
+    more, then the exact completion."""
+    items, history = 400, [2, 7, 9, 140]
+    p = zipf(items, exponent)
+    bounds = (np.cumsum(p) / np.sum(p)).tolist()
+    bounds[-1] = 1.0
+    rng = np.random.RandomState(
+        np.array([12345, user % 2 ** 32, user // 2 ** 32]))
+    expected, used = [7], 0
+    for draws in (150, 250):
+        if len(expected) <= 100:
+            used += 1
+            for number in rng.random_sample(draws):
+                item = 1 + bisect.bisect_right(bounds, number)
+                if item not in history + expected and len(expected) <= 100:
+                    expected.append(item)
+    rest = [item for item in range(1, items + 1)
+            if item not in history + expected]
+    if len(expected) <= 100:
+        used += 1
+        left = np.array([p[item - 1] for item in rest])
+        expected += rng.choice(rest, 101 - len(expected), replace=False,
+                               p=left / left.sum()).tolist()
+    assert used == rounds
+    assert HistorySampler("paper", p, 12345).sample(
+        user, 7, np.array(history)).tolist() == expected
+
+
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 5.0])
 def test_the_last_100_items_are_all_negatives(exponent):
     sampler = HistorySampler("paper", zipf(104, exponent), 3)
@@ -227,6 +261,12 @@ def test_fewer_than_100_items_are_an_error_that_names_user_and_count(protocol):
     for part in ("user %d" % 2 ** 35, "99 items", "100 negatives",
                  "protocol " + protocol, "--protocols=full"):
         assert part in str(error.value)
+
+
+def test_a_validation_item_is_ranked_without_what_comes_after_it():
+    check_catalogue(103, {"user_4": [[1, 2, 3, 4]]}, ["seed"], 9, left_out=1)
+    with pytest.raises(RankingError, match="user 4 has only 99 items"):
+        check_catalogue(103, {"user_4": [[1, 2, 3, 4]]}, ["seed"], 9)
 
 
 @plain_settings

@@ -133,11 +133,17 @@ def test_missing_users_are_counted(tmp_path):
     ("77\tpaper\t0\t3", ["no item 0"]),
     ("77\tpaper\t2\t", ["user 77 has no negatives"]),
     ("77\tpaper\t2\t3 2", ["user 77 has the target among the negatives"]),
+    ("77\tuniform\t2\t3 4 3", ["user 77 has a negative twice"]),
     ("1\tpaper\t2\t3 4", ["user 1", "another item"])])
 def test_a_malformed_line_is_named(tmp_path, line, parts):
     message = refusal(write(tmp_path / "c.tsv", [line]))
     for part in ["c.tsv:2: "] + parts:
         assert part in message
+
+
+def test_protocol_seed_may_have_a_negative_twice(tmp_path):
+    lines = [line.replace("paper", "seed") + " 3 3" for line in lines_by_hand()]
+    assert len(read(write(tmp_path / "c.tsv", lines), ("seed",))["seed"]) == 12
 
 
 def test_a_second_line_of_a_user_is_refused(tmp_path):

@@ -65,14 +65,14 @@ def test_the_table_shows_mean_and_deviation_of_several_seeds():
 
 @pytest.mark.parametrize("low, high, text", [
     (0.0, 0.0004, ".000-.000"), (0.12345, 0.9994, ".123-.999"),
-    (0.99951, 1.0, "1.00-1.00")])
+    (0.99951, 1.0, "1.00-1.00"), (0.9512, 0.9894, ".951-.989")])
 def test_an_interval_takes_nine_characters(low, high, text):
     assert _short_interval(low, high) == text
 
 
 def test_the_summary_fits_a_screen_and_has_a_row_per_protocol():
     _, values = table_of(("seed", "full"))
-    values["full/hit@10"] = 1.0
+    values["full/hit@10"], values["full/ndcg@10"] = 1.0, 0.97531
     lines = summary_table(values, ("seed", "full")).splitlines()
     assert max(map(len, lines)) <= 80 and len(lines) == 4
     assert lines[0].split() == ["NDCG@10", "HR@10"]

@@ -39,7 +39,7 @@ def test_a_checkpoint_of_the_same_sizes_fits_with_or_without_slots():
      [15, 11], [15, 10]),
     (dict(attention_form="cross_gram"),
      "layer_0/attention/output/dense/kernel", [15, 15], [30, 15]),
-    (dict(num_hidden_layers=3), "layer_2/attention/output/dense/kernel",
+    (dict(num_hidden_layers=3), "layer_2/attention/self/query/kernel",
      "missing", [15, 15]),
 ])
 def test_a_checkpoint_of_another_size_is_told_with_both_shapes(
@@ -47,6 +47,13 @@ def test_a_checkpoint_of_another_size_is_told_with_both_shapes(
     fault = checkpoint_mismatch(make_config(**changes), SHAPES)
     for part in (name, str(theirs), str(ours)):
         assert part in fault
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES))
+def test_every_variable_of_the_model_must_be_there(name):
+    fault = checkpoint_mismatch(make_config(), {
+        other: shape for other, shape in SHAPES.items() if other != name})
+    assert fault.startswith("its %s is missing" % name)
 
 
 def test_a_gram_checkpoint_fits_no_other_form():

@@ -169,7 +169,7 @@ def test_a_history_may_have_the_users_alone_that_its_vocabulary_names(dataset):
     consistency.check_vocabulary("x", words)
     consistency.check_counts(history, words)
     other, _ = sample_of(dataset, ["user_3", "user_9"])
-    with pytest.raises(ValueError, match="2 users are not the 2 that were chos"):
+    with pytest.raises(ValueError, match="2 users are not the 2 of the vocab"):
         consistency.check_counts(other, words)
     history["user_8"] = [history["user_8"][0] * 40]
     with pytest.raises(ValueError, match="times in the history, the vocabulary"):

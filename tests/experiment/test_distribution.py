@@ -91,6 +91,17 @@ def test_who_is_served_needs_the_chief_and_the_servers(monkeypatch):
     assert needed("ps", 1) == (2, ("ps", 1), False, (("chief 0", "a:1"),))
 
 
+@pytest.mark.parametrize("strategy, spec, tasks", [
+    ("multi_worker", WORKERS, [("worker", 0), ("worker", 1), ("worker", 2)]),
+    ("parameter_server", SERVED, [("chief", 0), ("worker", 0)])])
+def test_no_two_tasks_drop_the_same_units_and_the_chief_those_of_one_process(
+        strategy, spec, tasks, monkeypatch):
+    offsets = [model_fn._seed_offset(cluster_of(
+        strategy, spec, kind, index, monkeypatch)) for kind, index in tasks]
+    assert len(set(offsets)) == len(tasks)
+    assert offsets[0] == model_fn._seed_offset(distribution.ALONE) == 0
+
+
 @pytest.mark.parametrize("strategy, text, said", [
     ("multi_worker", None, "needs a worker in the cluster of TF_CONFIG"),
     ("parameter_server", json.dumps({"cluster": WORKERS, "task": {

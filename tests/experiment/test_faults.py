@@ -75,6 +75,15 @@ def test_the_damaged_file_of_several_is_named(records, tmp_path, capsys):
     assert "error: %s: a damaged record" % records[1] in line
 
 
+def test_the_cause_of_an_error_is_its_line_in_either_runtime():
+    with tf.Graph().as_default(), tf.Session() as session:
+        missing = tf.read_file(tf.constant("/no/such file"))
+        with pytest.raises(tf.errors.NotFoundError) as error:
+            session.run(missing)
+    assert faults.cause(error.value) == (
+        "/no/such file; No such file or directory")
+
+
 def test_records_of_another_length_are_named(records, tmp_path, capsys):
     path = str(tmp_path / "mixed")
     with tf.python_io.TFRecordWriter(path) as writer:

@@ -201,9 +201,18 @@ def test_candidates_that_lack_users(dataset, tmp_path):
                    protocols=["paper", "full"])
 
 
+@pytest.mark.parametrize("flag", ["checkpointDir", "init_checkpoint"])
+def test_a_name_that_tensorflow_takes_for_a_pattern(dataset, tmp_path, flag):
+    (tmp_path / "a[1]").mkdir()
+    assert_refused(dataset, tmp_path, "--" + flag, "a[1]", "give another name",
+                   **{flag: str(tmp_path / "a[1]" / "model.ckpt-1")})
+
+
 def test_a_new_candidates_file_in_no_folder(dataset, tmp_path):
     assert_refused(dataset, tmp_path, "--candidates_file", "nowhere",
                    candidates_file=str(tmp_path / "nowhere" / "c.tsv"))
+    assert_refused(dataset, tmp_path, "--candidates_file", "name a file in it",
+                   candidates_file=str(tmp_path))
 
 
 def test_more_samples_than_items(dataset, tmp_path):

@@ -192,6 +192,11 @@ def test_what_python_is_told_of_mistakes(recommender, tmp_path):
         load(str(tmp_path))
 
 
+def test_a_misspelt_flag_is_a_mistake(trained):
+    with pytest.raises(ValueError, match="vocab_file is no flag of run.py"):
+        load(str(trained[0] / "run"), vocab_file="/nowhere")
+
+
 def test_a_diverged_model_does_not_recommend(job, tmp_path):
     with tf.Graph().as_default(), tf.Session() as session:
         score_items(job.config, tf.zeros([1, 1], tf.int32), LENGTH, job.words)
@@ -201,5 +206,5 @@ def test_a_diverged_model_does_not_recommend(job, tmp_path):
                  if v.op.name == "cls/predictions/output_bias"]
         session.run(bias.assign(np.full(ITEMS + 4, np.nan)))
         diverged = saver.save(session, os.path.join(str(tmp_path), "m"))
-    with pytest.raises(ValueError, match="training diverged"):
+    with pytest.raises(ValueError, match="NaN.*training diverged"):
         Recommender(job, diverged).recommend([[1]])

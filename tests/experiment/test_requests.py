@@ -49,7 +49,8 @@ def test_a_byte_order_mark_is_no_part_of_a_key(tmp_path, name, line):
     ("a.jsonl", '{"key": "k", "items": "12"}'),
     ("a.jsonl", '{"key": "k", "items": [1, null]}'),
     ("a.jsonl", '{"key": "k", "items": [true]}'),
-    ("a.jsonl", '{"key": 1.5, "items": []}'), ("a.jsonl", b"\xff")])
+    ("a.jsonl", '{"key": 1.5, "items": []}'), ("a.jsonl", b"\xff"),
+    ("a.jsonl", "[" * 200000)])
 def test_a_malformed_line_is_named(tmp_path, name, line):
     good = b'{"key": "k", "items": [1]}' if name.endswith("l") else b"k\t1"
     bad = line if isinstance(line, bytes) else line.encode()
@@ -89,6 +90,11 @@ def test_requests_that_do_not_fit(tmp_path):
              ["--predict_input_file", "no file"]),
             ({"predict_input_file": tmp_path / "bad.tsv"}, ["bad.tsv:2: 'b'"]),
             ({"predict_user": 9}, ["no user '9'"]),
+            ({"predict_user": 1, "predict_output_file": tmp_path / "o.tsv"},
+             ["--predict_user prints its answer"]),
+            ({"predict_input_file": tmp_path / "bad.tsv",
+              "predict_output_file": tmp_path / "bad.tsv"},
+             ["bad.tsv is the input"]),
             ({"predict_user": 1, "predict_items": "2"},
              ["--predict_user and --predict_items"])):
         with pytest.raises(ValueError) as error:

@@ -110,12 +110,13 @@ def test_sampled_loss_is_the_softmax_over_label_and_sample_less_log_q():
         sampler, = [op for op in graph.get_operations()
                     if op.type == "LogUniformCandidateSampler"]
         values = randomize(session)
-        loss, (drawn, label_q, drawn_q) = session.run(
-            [loss, list(sampler.outputs)])
+        loss, drawn_for, (drawn, label_q, drawn_q) = session.run(
+            [loss, sampler.inputs[0], list(sampler.outputs)])
     assert set(values) == {name for name in SHAPES if name.startswith("cls/")}
     values["bert/embeddings/word_embeddings"] = table
     real = batch.weights > 0
     logits = Oracle(config, values).logits(rows)[real]        # [K, V]
+    assert drawn_for[:, 0].tolist() == (batch.label_ids[real] - 1).tolist()
     ids = drawn + 1                        # 0 is padding and never drawn
     assert len(set(ids)) == num_sampled and 1 <= ids.min() and ids.max() < V
     losses = []

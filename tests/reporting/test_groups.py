@@ -72,6 +72,8 @@ def test_another_flag_model_or_content_is_another_training(pair, edit):
     lambda found: found["flags"].update(random_seed=7),
     lambda found: found["flags"].update(checkpointDir="x", signature="y"),
     lambda found: found["flags"].update(keep_checkpoint_max=2),
+    # Resumed by its name alone: the model config tells the form.
+    lambda found: found["flags"].update(attention_form=None),
     # Flags that the other one's revision did not have, where they are off.
     lambda found: found["flags"].update(
         num_sampled=0, xla=False, distribution_strategy="none"),
@@ -262,6 +264,26 @@ def test_groups_over_other_users_are_refused(pair):
     with pytest.raises(ValueError, match="1 of 43 users have another test"):
         sections_of(folders)
     assert "Training seeds" in sections_of(folders, compare=False)[0]
+    columns, order = user_columns(3, ["paper"])
+    columns["item"][4] += 1
+    write_users(pair / "b-3", columns, order)  # now a group, of other items
+    with pytest.raises(ValueError, match="1 of 43 users have another test"):
+        sections_of(folders)
+
+
+def test_groups_that_rank_among_others_say_so(pair):
+    for seed in (3, 4):
+        write_run(pair / ("b-%d" % seed), seed, ["paper"], form="cross")
+        columns, order = user_columns(seed, ["paper"])
+        columns["most_popular/paper"][3] += 1
+        columns["most_popular/paper"][8] += 1
+        write_users(pair / ("b-%d" % seed), columns, order)
+        write_results(pair / ("b-%d" % seed), columns)
+    blocks, _ = sections_of([str(pair / name) for name in (
+        "a-1", "a-2", "b-3", "b-4")])
+    assert blocks["b against a, over training seeds"][-1].startswith(
+        "Protocol paper: the most-popular baseline ranks 2 users differently "
+        "in a-1 and b-3")
 
 
 def test_groups_without_a_common_protocol_are_not_compared(pair):

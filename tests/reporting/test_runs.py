@@ -117,10 +117,30 @@ def test_files_of_two_evaluations_are_refused(tmp_path):
     assert "seed/ndcg@5 is 0." in message and "eval_users.tsv" in message
 
 
+@pytest.mark.parametrize("column", ["paper", "most_popular/paper",
+                                    "item_transitions/paper"])
+def test_one_users_other_rank_is_noticed(tmp_path, column):
+    write_run(tmp_path / "run", 1, ["paper"])
+    columns, order = user_columns(1, ["paper"])
+    columns[column][3] += 1
+    write_users(tmp_path / "run", columns, order)
+    assert column + "/" in read_error(tmp_path / "run")
+
+
 def test_ranks_that_the_results_have_no_protocol_for(tmp_path):
     write_run(tmp_path / "run", 1)
     write_users(tmp_path / "run", *user_columns(1, ["paper"]))
     assert "no ranks for protocol seed" in read_error(tmp_path / "run")
+
+
+def test_results_that_end_early_lack_what_there_are_ranks_for(tmp_path):
+    write_run(tmp_path / "run", 1)
+    results = tmp_path / "run" / "eval_results.txt"
+    lines = results.read_text().splitlines(True)
+    results.write_text("".join(
+        line for line in lines if "seed/" not in line))
+    message = read_error(tmp_path / "run")
+    assert "seed/" in message and "nan in eval_results.txt" in message
 
 
 def test_a_byte_order_mark_is_read(tmp_path):

@@ -341,7 +341,8 @@ def test_runs_over_other_users_have_their_range_on_the_axis(two_runs, tmp_path):
                      for a, b in zip(counts["all"], counts["some"])]
     figure, = [block for block in blocks[title] if isinstance(block, Figure)]
     assert figure.caption.endswith(
-        u"n: the users in the bin, fewest\u2013most of a run.")
+        u"n: the users in the bin, fewest\u2013most of a run. The baselines "
+        "are those of all.")
 
 
 # --- curves -----------------------------------------------------------------
