@@ -185,7 +185,7 @@ def check_parent(path, flag):
         path: str. flag: str, the flag that it comes from.
     """
     folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
+    if not os.path.exists(folder):
         raise ValueError("--%s: no folder %s; make it, or correct the name"
                          % (flag, folder))
     if os.path.isdir(path):

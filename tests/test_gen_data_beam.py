@@ -233,11 +233,12 @@ def test_a_folder_in_the_place_of_a_file_is_said_before_the_work(tmp_path):
 @pytest.mark.parametrize("number, status", [
     (signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stop_is_one_line_and_leaves_nothing(tmp_path, number, status):
-    write_interactions(tmp_path / "x.txt", some_pairs(3, 400, 60, 5))
+    write_interactions(tmp_path / "x.txt", some_pairs(200, 400, 6000, 5))
     process = subprocess.Popen(
         [sys.executable, os.path.join(ROOT, "gen_data_beam.py"),
          "--data_dir=%s/" % tmp_path, "--dataset_name=x", "--signature=-s",
-         "--dupe_factor=1000"], stderr=subprocess.PIPE)
+         "--dupe_factor=500"], stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     while not list(tmp_path.glob("x-s.tmp-*")):
         time.sleep(0.01)
     time.sleep(1.0)  # the pipeline runs

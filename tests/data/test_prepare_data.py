@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 
 import pytest
@@ -493,8 +494,10 @@ def test_a_command_that_is_stopped_leaves_nothing(tmp_path, number, status):
     os.mkfifo(pipe)  # without a writer it is waited for
     process = subprocess.Popen(
         [sys.executable, prepare_data.__file__, "--data_dir=%s" % tmp_path,
-         "--input=" + pipe] + list(OWN), stderr=subprocess.PIPE)
+         "--input=" + pipe] + list(OWN), stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     with open(pipe, "w"):  # it reads from now on
+        time.sleep(1.0)
         process.send_signal(number)
         errors = process.communicate()[1].decode()
     assert process.returncode == status

@@ -29,6 +29,7 @@ def arguments(dataset, folder, **changes):
     """The flags of run.py as main() hands them to the checks."""
     values = dict(
         do_train=True, do_eval=True, init_checkpoint=None, attention_form=None,
+        mixed_precision=False,
         hidden_dropout_prob=None, attention_probs_dropout_prob=None,
         output_bias="zeros",
         protocols=list(evaluation.PROTOCOLS), num_sampled=0,
