@@ -104,9 +104,11 @@ make_once "$made" "$(cksum < "$data_dir/$dataset_name.txt") $mask_prob $prop_sli
   generate
 train_and_evaluate --eval_every_steps="$eval_every_steps" "${run_flags[@]}"
 report=report/$(basename "$model_dir")
-[ ! -f "$model_dir/eval_results.txt" ] || make_once "$report/report.html" \
-  "$(cksum < "$model_dir/eval_results.txt")" write_report
+if [ -f "$model_dir/eval_results.txt" ]; then
+  make_once "$report/report.html" "$(cksum < "$model_dir/eval_results.txt")" \
+    write_report
+  say_next "the report:" "$report/report.html"
+fi
 say_next "recommend:" "$PYTHON run.py --do_predict --checkpointDir=$model_dir" \
-  "the report:" "$report/report.html" \
   "the curves:" "$(dirname "$PYTHON")/tensorboard --logdir $CKPT_DIR" \
   "evaluate again:" "$PYTHON run.py --do_eval --checkpointDir=$model_dir"

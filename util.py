@@ -32,7 +32,7 @@ def _name_missing_package(kind, error, traceback):
 
 
 sys.excepthook = _name_missing_package  # before the first import that may fail
-import six  # noqa: E402
+import six  # noqa: E402,F401  TensorFlow would miss it with a page of traces
 from tqdm import tqdm  # noqa: E402
 
 

@@ -63,7 +63,8 @@ def _plain_train_op(config, args, features):
 def time_training(args):
     """list of float, the seconds of each measured training step."""
     config = load_config(args, None)
-    files = input_pipeline.expand_files(args.train_input_file, "train_input_file")
+    files = input_pipeline.expand_files(
+        args.train_input_file, "train_input_file")
     tf.set_random_seed(args.random_seed)
     iterator = _iterator(args, files, args.batch_size, is_training=True,
                          trim=args.graph == "fast")
@@ -91,7 +92,8 @@ def time_evaluation(args):
     words = util.load_pickle(args.vocab_filename, "FreqVocab")
     history = util.load_pickle(args.user_history_filename, "dict")
     evaluator = evaluation.Evaluator(words, history, args.protocols)
-    files = input_pipeline.expand_files(args.test_input_file, "test_input_file")
+    files = input_pipeline.expand_files(
+        args.test_input_file, "test_input_file")
     iterator = _iterator(args, files, args.eval_batch_size, is_training=False)
     tf.set_random_seed(args.random_seed)
     model_fn.build_model_fn(load_config(args, words), args)(

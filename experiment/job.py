@@ -376,7 +376,11 @@ def check_job(args):
         record.check_checksums(recorded, sums, folder)
     began_from = _began_from(recorded, start, args)
     if began_from and not args.ignore_checksums:
-        _check_same_ids(began_from, sums)
+        # Another vocabulary's ids are other items.
+        record.check_checksums(
+            began_from, {flag: sums[flag] for flag in sums
+                         if flag == "vocab_filename"},
+            args.init_checkpoint or folder)
     windows = list(input_pipeline.read_windows(
         files.get("train_input_file", []), INSPECTED))
     if not args.ignore_checksums:
@@ -386,17 +390,6 @@ def check_job(args):
                checkpoint, chosen, validation, sums, began_from, eval_users,
                _check_candidates(files, words, eval_users, args), names, asked,
                _check_cluster(args), args)
-
-
-def _check_same_ids(began_from, sums):
-    """Raises ValueError where another training's embeddings would be those of
-    other items."""
-    theirs = list(began_from["data_files"].get("vocab_filename", {}).values())
-    if theirs and theirs != list(sums["vocab_filename"].values()):
-        raise ValueError(
-            "--init_checkpoint: it was trained with another vocabulary, whose "
-            "ids are other items; pass its file as --vocab_filename, or "
-            "--ignore_checksums to begin from it all the same")
 
 
 def _began_from(recorded, start, args):

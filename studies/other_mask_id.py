@@ -41,8 +41,8 @@ def copy_test_file(model_dir, target):
     mask, other = words.convert_tokens_to_ids(["[MASK]", "[NO_USE]"])
     with util.AtomicFiles() as files:
         with tf.python_io.TFRecordWriter(files.path(target)) as writer:
-            for path in input_pipeline.expand_files(flags["test_input_file"],
-                                          "test_input_file"):
+            for path in input_pipeline.expand_files(
+                    flags["test_input_file"], "test_input_file"):
                 for serialized in tf.python_io.tf_record_iterator(path):
                     writer.write(replace_id(serialized, mask, other))
 

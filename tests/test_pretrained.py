@@ -93,6 +93,22 @@ def test_no_training_goes_on_from_it_in_its_folder(published, tmp_path):
     assert "--init_checkpoint=" in errors.splitlines()[-1]
 
 
+def test_no_training_begins_from_embeddings_of_other_items(published, dataset,
+                                                           tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(str(published), str(other))
+    record = json.loads((other / "run_config.json").read_text())
+    record["data_files"]["vocab_filename"] = {"other.vocab": "9" * 64}
+    (other / "run_config.json").write_text(json.dumps(record))
+    status, _, errors = command(
+        "run.py", "--do_train", "--init_checkpoint=%s" % other,
+        *run_flags(dataset, tmp_path / "model"))
+    assert status == 1
+    assert "--vocab_filename: " in errors.splitlines()[-1]
+    assert "is not the data that %s" % other in errors.splitlines()[-1]
+    assert not (tmp_path / "model").exists()
+
+
 def test_other_data_are_noticed(published, dataset, tmp_path):
     users = str(tmp_path / "other.his")
     with open(dataset.prefix + ".his", "rb") as source:

@@ -204,6 +204,15 @@ def test_a_model_directory_alone_is_trained_on(trained, tmp_path):
     assert (flags["batch_size"], flags["max_seq_length"]) == (7, LENGTH)
 
 
+def test_half_precision_does_not_begin_amid_a_training(trained, tmp_path):
+    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
+    status, _, errors = command(
+        "run.py", "--do_train", "--mixed_precision", "--num_train_steps=9",
+        "--checkpointDir=%s" % (tmp_path / "run"))
+    assert status == 1 and "Traceback" not in errors
+    assert "was trained without --mixed_precision" in errors.splitlines()[-1]
+
+
 @pytest.mark.parametrize("given, told", [
     ([], ""),
     (["--learning_rate=0.25", "--noshift_positions"],

@@ -123,9 +123,9 @@ def test_it_prints_sizes_with_reasons_and_what_to_do_next(project):
     assert lines.count("tables") == 1      # run.py's, not those of the report
     python = project.folder / "venvs" / "3.11" / "bin"
     assert lines[-4:] == [
+        "the report:      report/ratings%s-64/report.html" % DEFAULTS,
         "recommend:       %s/python run.py --do_predict --checkpointDir="
         "./checkpoints/ratings%s-64" % (python, DEFAULTS),
-        "the report:      report/ratings%s-64/report.html" % DEFAULTS,
         "the curves:      %s/tensorboard --logdir ./checkpoints" % python,
         "evaluate again:  %s/python run.py --do_eval --checkpointDir="
         "./checkpoints/ratings%s-64" % (python, DEFAULTS)]
@@ -154,10 +154,10 @@ def test_another_dataset_of_a_longer_name_is_not_in_the_way(project):
 
 
 def test_without_evaluation_there_is_no_report(project):
-    status, commands, _, errors = project.run(
+    status, commands, output, errors = project.run(
         "ratings.csv", *COLUMNS + ("--", "--do_eval=False"))
     assert status == 0, errors
-    assert scripts(commands) == ALL[:-1]
+    assert scripts(commands) == ALL[:-1] and "the report:" not in output
 
 
 def test_the_same_file_may_have_moved(project):
