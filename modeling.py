@@ -121,10 +121,16 @@ class BertConfig(object):
         try:
             with open(json_file, "rb") as stream:  # json tells UTF-8 from -16
                 json_object = json.load(stream)
-            if not isinstance(json_object, dict):
-                raise ValueError("model config: not a JSON object")
-            return cls.from_dict(json_object)
         except (ValueError, RecursionError) as error:  # json raises both
+            raise ValueError("%s: not JSON (%s); correct it as the model "
+                             "configs in bert_train/ are written"
+                             % (json_file, error))
+        try:
+            if not isinstance(json_object, dict):
+                raise ValueError("model config: not a JSON object; write "
+                                 "{key: value, ...}")
+            return cls.from_dict(json_object)
+        except ValueError as error:
             raise ValueError("%s: %s" % (json_file, error))
 
     def to_dict(self):

@@ -11,6 +11,7 @@ its run_config.json, and flags that are not given are taken from there.
 """
 
 import argparse
+import os
 
 import util  # first: it explains what is missing
 
@@ -23,7 +24,7 @@ util.quiet_tensorflow()
 import modeling  # noqa: E402
 from experiment import (  # noqa: E402
     checkpoints, distribution, embeddings, export, faults, model_fn,
-    prediction, ranking, recall, training)
+    prediction, ranking, recall, requests, training)
 from experiment.job import check_job  # noqa: E402
 
 
@@ -228,14 +229,15 @@ def do(job):
         return
     if args.do_eval:
         ranking.evaluate(job, checkpoint)
-    with util.one_line_errors("run.py"), faults.one_line_faults(
-            [], job.model_dir, lambda: "make room and run again"):
-        if args.do_predict:
-            prediction.predict(job, checkpoint)
-        if args.do_export:
-            export.export(job, checkpoint)
-        if args.export_embeddings:
-            embeddings.write(job, checkpoint)
+    for asked, task, folder in (
+            (args.do_predict, prediction.predict,
+             os.path.dirname(requests.output_path(args)) or "."),
+            (args.do_export, export.export, job.model_dir),
+            (args.export_embeddings, embeddings.write, job.model_dir)):
+        with util.one_line_errors("run.py"), faults.one_line_faults(
+                [], folder, lambda: "make room and run again"):
+            if asked:
+                task(job, checkpoint)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def _explain(error, paths, folder):
             return ("%s is gone, while it was read; put it back, then the same "
                     "command goes on" % path)
     if not os.path.isdir(folder):
-        return ("the folder %s is gone, while it was written to; put it back, "
+        return ("the folder %s, to be written to, is not there; put it back, "
                 "or begin anew" % folder)
     if isinstance(error, (tf.errors.DataLossError,
                           tf.errors.InvalidArgumentError)):

@@ -156,6 +156,9 @@ def _check_choices(args):
         raise ValueError("--protocols: unknown protocol %r; the protocols are "
                          "%s" % (", ".join(unknown),
                                  ", ".join(evaluation.PROTOCOLS)))
+    if len(set(args.protocols)) < len(args.protocols):
+        raise ValueError("--protocols=%s names one twice; name each once"
+                         % ",".join(args.protocols))
     protocol, _, metric = args.selection_metric.partition("/")
     if protocol not in evaluation.PROTOCOLS or (
             metric not in evaluation.METRICS):

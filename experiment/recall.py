@@ -5,7 +5,7 @@ import collections
 import os
 
 import util
-from experiment import record
+from experiment import checkpoints, record
 from experiment.checkpoints import CONFIG_FILE
 
 # What one call is asked to do, not what the model was made of.
@@ -80,6 +80,11 @@ def complete(args, given):
         taken.update((flag, value) for flag, value
                      in sorted(recorded["flags"].items())
                      if flag in own and value != getattr(args, flag))
+        first = recorded["flags"].get("init_checkpoint")
+        if args.do_train and first and "init_checkpoint" not in given and (
+                not checkpoints.saved(folder)):
+            # The training was killed before it had saved what it began from.
+            taken["init_checkpoint"] = first
     config = os.path.join(folder, CONFIG_FILE)
     if "bert_config_file" not in given and os.path.exists(config):
         taken["bert_config_file"] = config

@@ -228,6 +228,11 @@ def load(model_dir, **flags):
     Raises:
         ValueError, IOError: as run.py --do_predict ends with.
     """
-    job = check_job(recall.of_directory(
-        model_dir, dict(flags, do_predict=True, top_k=1)))
+    args = recall.of_directory(
+        model_dir, dict(flags, do_predict=True, top_k=1))
+    size = args.eval_batch_size
+    if not isinstance(size, int) or size < 1:
+        raise ValueError("eval_batch_size=%r is not a whole number from 1; "
+                         "give another" % (size,))
+    job = check_job(args)
     return Recommender(job, job.checkpoint)

@@ -68,6 +68,14 @@ class Selection(object):
         """Whether `patience` validations brought nothing; 0 never ends."""
         return bool(patience) and self.since_best() >= patience
 
+    def go_back(self, step):
+        """Forgets the validations after the step that a training goes on from,
+        whose checkpoints were damaged, but for the best, which is kept apart.
+        """
+        best = self.best()
+        self.evaluations = [each for each in self.evaluations
+                            if each[0] <= step or each == best]
+
     def add(self, step, value, checkpoint, beside):
         """Counts a validation, and keeps its checkpoint if it is the best.
 

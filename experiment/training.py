@@ -68,6 +68,8 @@ def train(job):
     if job.start:
         start = int(tf.train.load_variable(job.start, "global_step"))
         _tell_changes(job, start)
+    if job.chosen:
+        job.chosen.go_back(start)
     validation = _validation_hook(job) if job.chosen else None
     # A run that was killed in a validation had saved the checkpoint before.
     is_due = validation is not None and validation.is_due(start)

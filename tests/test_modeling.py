@@ -471,7 +471,7 @@ def test_config_with_heads_that_do_not_divide_is_an_error():
 
 
 @pytest.mark.parametrize("text, fault", [
-    (u'{"hidden_size": 15,', ""), (u"[15, 3]", "object"),
+    (u'{"hidden_size": 15,', "not JSON"), (u"[15, 3]", "object"),
     (u'{"hidden_size": "15"}', "hidden_size is '15'"),
     (u'{"heads": 3}', "heads")])
 def test_a_bad_config_file_is_named(tmp_path, text, fault):

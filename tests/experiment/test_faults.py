@@ -65,7 +65,7 @@ def test_a_file_that_is_gone_is_named(records, tmp_path, capsys):
     assert "%s is gone, while it was read" % records[1] in line_of(
         tf.errors.NotFoundError(None, None, "x"), list(records), tmp_path,
         capsys)
-    assert "the folder %s is gone" % (tmp_path / "no") in line_of(
+    assert "the folder %s, to be written to, is not there" % (tmp_path / "no") in line_of(
         tf.errors.NotFoundError(None, None, "x"), [], tmp_path / "no", capsys)
 
 
@@ -183,6 +183,18 @@ def test_a_full_disk_ends_a_training_with_its_checkpoints_whole(
         subprocess.check_call(["umount", str(disk)])
 
 
+def test_recommendations_without_room_are_told_of_where_they_go(
+        trained, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    status, lines = limited(
+        9, "run.py", "--do_predict", "--checkpointDir=%s" % (trained[0] / "run"),
+        "--predict_output_file=%s" % (tmp_path / "elsewhere" / "r.tsv"))
+    assert status == 1
+    assert lines[-1].startswith(
+        "run.py: error: %s/elsewhere: no room for the next file" % tmp_path)
+    assert os.listdir(str(tmp_path / "elsewhere")) == []
+
+
 def test_a_training_file_damaged_far_behind_is_one_line(dataset, tmp_path):
     """Behind the records that the checks before the training look at."""
     with open(dataset.prefix + ".train.tfrecord", "rb") as stream:
@@ -297,7 +309,8 @@ def test_the_other_commands_say_so_too(tmp_path, module, flags_of):
 def test_too_little_memory_after_the_training_is_one_line(tmp_path, what):
     args = argparse.Namespace(**dict(
         dict.fromkeys(("do_train", "do_eval", "do_predict", "do_export",
-                       "export_embeddings")), **{"do_" + what: True}))
+                       "export_embeddings", "predict_output_file")),
+        checkpointDir=str(tmp_path), signature="", **{"do_" + what: True}))
     module = {"predict": run.prediction, "export": run.export}[what]
     error = tf.errors.ResourceExhaustedError(None, None, "OOM")
     with mock.patch.object(module, what, side_effect=error), \

@@ -142,6 +142,11 @@ def test_an_unknown_protocol(dataset, tmp_path):
                    protocols=["seed", "popular"])
 
 
+def test_a_protocol_that_is_named_twice(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "--protocols=seed,full,seed names one "
+                   "twice", protocols=["seed", "full", "seed"])
+
+
 @pytest.mark.parametrize("metric", ["paper/ndcg@20", "papers/ndcg@10", "ap",
                                     "paper/", "paper/ap/low"])
 def test_an_unknown_selection_metric(dataset, tmp_path, metric):

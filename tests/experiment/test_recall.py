@@ -84,6 +84,14 @@ def test_a_training_that_starts_from_a_checkpoint_does_not_take_its_record(
     assert values["batch_size"] == 256
 
 
+def test_a_training_without_a_checkpoint_begins_from_what_it_was_to(folder):
+    assert completed(folder, do_train=True)["init_checkpoint"] == "older"
+    assert completed(folder, "init_checkpoint", do_train=True,
+                     init_checkpoint="mine")["init_checkpoint"] == "mine"
+    (folder / "model.ckpt-0.index").write_bytes(b"")
+    assert completed(folder, do_train=True)["init_checkpoint"] is None
+
+
 def test_from_python_a_directory_gives_all_but_what_the_call_is_to_do(folder):
     values = vars(of_directory(str(folder), dict(do_predict=True, xla=True)))
     assert values["batch_size"] == 7 and values["xla"] is True

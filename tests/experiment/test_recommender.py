@@ -192,6 +192,12 @@ def test_what_python_is_told_of_mistakes(recommender, tmp_path):
         load(str(tmp_path))
 
 
+@pytest.mark.parametrize("size", [0, -1, "x", None, 2.5])
+def test_batches_of_no_size_are_a_mistake(trained, size):
+    with pytest.raises(ValueError, match="eval_batch_size=%r" % (size,)):
+        load(str(trained[0] / "run"), eval_batch_size=size)
+
+
 def test_a_misspelt_flag_is_a_mistake(trained):
     with pytest.raises(ValueError, match="vocab_file is no flag of run.py"):
         load(str(trained[0] / "run"), vocab_file="/nowhere")

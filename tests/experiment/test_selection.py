@@ -91,6 +91,18 @@ def test_a_new_run_goes_on_with_best_value_and_patience(folder):
                        "evaluations": chosen.evaluations}
 
 
+def test_from_an_earlier_step_later_validations_are_made_again(folder):
+    chosen = run_through(folder, [0.1, 0.2, 0.1, 0.1])
+    chosen.go_back(40)
+    assert len(chosen.evaluations) == 4
+    chosen.go_back(30)
+    assert chosen.evaluations == [[10, 0.1], [20, 0.2], [30, 0.1]]
+    chosen.go_back(10)              # the best is in best/ all the same
+    assert chosen.evaluations == [[10, 0.1], [20, 0.2]]
+    add(chosen, folder, 15, 0.3)
+    assert chosen.best() == [15, 0.3] and chosen.since_best() == 0
+
+
 def test_another_metric_than_before_is_refused(folder):
     run_through(folder, [0.1])
     with pytest.raises(ValueError, match="selected by paper/ap, not full/ap"):

@@ -167,6 +167,24 @@ def test_a_resumed_training_knows_its_validations_and_stops_early(
     assert output == selected[1]    # the same best, ranking saved candidates
 
 
+def test_a_training_that_falls_back_validates_again(held_out, selected,
+                                                     tmp_path):
+    """Its newest checkpoint is damaged; the best, before that, is whole."""
+    shutil.copytree(str(selected[0] / "run"), str(tmp_path / "run"))
+    found = evaluations_of(tmp_path)
+    found["evaluations"] = [[2, 2.0], [4, 0.1], [5, 0.1]]
+    (tmp_path / "run" / "best" / "selection.json").write_text(
+        json.dumps(found))
+    (tmp_path / "run" / "model.ckpt-5.index").write_bytes(b"")
+    status, _, errors = command("run.py", *selecting(
+        held_out, tmp_path, do_eval=False))
+    assert status == 0, errors
+    assert "passed over: " in errors and "validation at step 5" in errors
+    evaluations = evaluations_of(tmp_path)["evaluations"]
+    assert [step for step, _ in evaluations] == [2, 4, 5]
+    assert evaluations[2][1] != 0.1
+
+
 def test_a_validation_that_uses_up_the_patience_ends_what_was_killed_in_it(
         held_out, selected, tmp_path):
     shutil.copytree(str(selected[0] / "run"), str(tmp_path / "run"))
