@@ -234,9 +234,9 @@ def do(job):
              os.path.dirname(requests.output_path(args)) or "."),
             (args.do_export, export.export, job.model_dir),
             (args.export_embeddings, embeddings.write, job.model_dir)):
-        with util.one_line_errors("run.py"), faults.one_line_faults(
-                [], folder, lambda: "make room and run again"):
-            if asked:
+        if asked:
+            with util.one_line_errors("run.py"), faults.one_line_faults(
+                    [], folder, lambda: "make room and run again"):
                 task(job, checkpoint)
 
 

@@ -6,7 +6,6 @@ import os
 
 import util
 from experiment import checkpoints, record
-from experiment.checkpoints import CONFIG_FILE
 
 # What one call is asked to do, not what the model was made of.
 PER_CALL = ("do_train", "do_eval", "checkpointDir", "signature",
@@ -85,7 +84,7 @@ def complete(args, given):
                 not checkpoints.saved(folder)):
             # The training was killed before it had saved what it began from.
             taken["init_checkpoint"] = first
-    config = os.path.join(folder, CONFIG_FILE)
+    config = os.path.join(folder, checkpoints.CONFIG_FILE)
     if "bert_config_file" not in given and os.path.exists(config):
         taken["bert_config_file"] = config
     if taken:

@@ -55,8 +55,9 @@ class ValidationHook(tf.train.SessionRunHook):
     """Validates every so many steps and at the last, between two steps.
 
     The checkpoint is saved first: who resumes from it finds this validation in
-    best/selection.json, or that it `is_due` still. The validation runs in a session of its own, so the training session, its data
-    and its random numbers go on as if there were none.
+    best/selection.json, or that it `is_due` still. The validation runs in a
+    session of its own, so the training session, its data and its random
+    numbers go on as if there were none.
     """
 
     def __init__(self, chosen, evaluate, model_dir, every, last, patience,

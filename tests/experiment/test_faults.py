@@ -65,8 +65,9 @@ def test_a_file_that_is_gone_is_named(records, tmp_path, capsys):
     assert "%s is gone, while it was read" % records[1] in line_of(
         tf.errors.NotFoundError(None, None, "x"), list(records), tmp_path,
         capsys)
-    assert "the folder %s, to be written to, is not there" % (tmp_path / "no") in line_of(
-        tf.errors.NotFoundError(None, None, "x"), [], tmp_path / "no", capsys)
+    folder = tmp_path / "no"
+    assert "the folder %s, to be written to, is not there" % folder in line_of(
+        tf.errors.NotFoundError(None, None, "x"), [], folder, capsys)
 
 
 def test_the_damaged_file_of_several_is_named(records, tmp_path, capsys):
