@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from conftest import command, ITEMS, LENGTH, ROOT
 from stand_ins import copy_project, Machine
+from studies import sampled_noise
 
 # A stand-in for run_ml-1m.sh: notes its variables and arguments, and ends as
 # the file named after the run says.
@@ -222,3 +223,32 @@ def test_the_other_mask_is_all_that_changes(dataset, trained, tmp_path):
     mask, no_use = ITEMS + 2, ITEMS + 3
     assert ((before == mask).sum(axis=1) == 1).all()
     assert (after == np.where(before == mask, no_use, before)).all()
+
+
+def test_drawn_gradients_are_compared_with_the_full_one():
+    error, cosine = sampled_noise.compare(
+        np.array([3.0, 4.0]), np.array([[3.0, 4.0], [-3.0, -4.0], [4.0, -3.0]]))
+    assert error == pytest.approx(np.sqrt((0 + 2 ** 2 + 2) / 3.0))
+    assert cosine == pytest.approx((1 - 1 + 0) / 3.0)
+
+
+def test_the_more_items_are_sampled_the_nearer_the_gradient(trained):
+    status, output, errors = command(
+        "studies/sampled_noise.py", str(trained[0] / "run"), "3", "30",
+        str(ITEMS))
+    assert status == 0, errors
+    _, errors, cosines = np.array([
+        line.split("|")[1:-1] for line in output.splitlines()[2:]], float).T
+    assert np.all(np.diff(errors) < 0) and errors[0] > 1 and errors[2] < 0.5
+    assert np.all(np.diff(cosines) > 0) and cosines[2] > 0.9
+
+
+def test_what_cannot_be_sampled_is_one_line(trained, tmp_path):
+    for folder, number, message in (
+            (str(trained[0] / "run"), "0", "0 cannot be sampled"),
+            (str(trained[0] / "run"), "1000", "1000 cannot be sampled"),
+            (str(tmp_path), "1", "no run_config.json")):
+        status, _, errors = command("studies/sampled_noise.py", folder, number)
+        assert status == 1
+        assert message in errors.splitlines()[-1]
+        assert "Traceback" not in errors
