@@ -2,10 +2,10 @@
 
     python studies/sampled_noise.py checkpoints/mine 100 1000
 
-At the last checkpoint of a model directory, for one batch of its training
-file, without dropout: the gradient of the encoder's weights by the full
-softmax, and by as many draws of each number of items. The draw is all that
-differs between them. Prints a Markdown table.
+At the checkpoint of a model directory that run.py evaluates, for one batch of
+its training file, without dropout: the gradient of the encoder's weights by
+the full softmax, and by 40 draws of each number of items. The draw is all that
+differs between these. Prints a Markdown table.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import tensorflow.compat.v1 as tf  # noqa: E402
 
 import input_pipeline  # noqa: E402
 import modeling  # noqa: E402
-from experiment import recall  # noqa: E402
+from experiment import checkpoints, recall  # noqa: E402
 from experiment.job import load_config  # noqa: E402
 from model import masked_item  # noqa: E402
 
@@ -86,20 +86,16 @@ def table(model_dir, numbers):
     """Yields the lines of the table for the numbers of items, ints.
 
     Raises:
-        ValueError: no trained model there, or a number that cannot be drawn.
+        ValueError: no trained model is there, or a number cannot be drawn.
     """
     args = recall.of_directory(model_dir, {
         "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0})
     config = load_config(args, None)
     for number in numbers:
         if not 0 < number < config.vocab_size:
-            raise ValueError("%d cannot be sampled of a vocabulary of %d; "
-                             "choose a number from 1 to %d" % (
-                                 number, config.vocab_size, config.vocab_size - 1))
-    checkpoint = tf.train.latest_checkpoint(model_dir)
-    if checkpoint is None:
-        raise ValueError("%s has no checkpoint; train it with run.py first"
-                         % model_dir)
+            raise ValueError("%d ids cannot be sampled; choose a number from "
+                             "1 to %d" % (number, config.vocab_size - 1))
+    _, checkpoint = checkpoints.find_checkpoint(model_dir, config, args)
     batch = read_batch(args)
     full, = gradients(config, batch, checkpoint)
     yield "| items sampled | error / full gradient | cosine to it |"
@@ -113,7 +109,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model_dir", help="what run.py trained")
     parser.add_argument("numbers", type=int, nargs="+",
-                        help="items to sample, each below the vocabulary's size")
+                        help="how many items to sample")
     given = parser.parse_args()
     with util.one_line_errors("sampled_noise.py"):
         for line in table(given.model_dir, given.numbers):

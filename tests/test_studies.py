@@ -245,8 +245,8 @@ def test_the_more_items_are_sampled_the_nearer_the_gradient(trained):
 
 def test_what_cannot_be_sampled_is_one_line(trained, tmp_path):
     for folder, number, message in (
-            (str(trained[0] / "run"), "0", "0 cannot be sampled"),
-            (str(trained[0] / "run"), "1000", "1000 cannot be sampled"),
+            (str(trained[0] / "run"), "0", "0 ids cannot be sampled"),
+            (str(trained[0] / "run"), "1000", "1000 ids cannot be sampled"),
             (str(tmp_path), "1", "no run_config.json")):
         status, _, errors = command("studies/sampled_noise.py", folder, number)
         assert status == 1
