@@ -114,8 +114,26 @@ def check_checksums(record, found, folder):
 
 # --- the record -------------------------------------------------------------
 
+def earlier_starts(recorded, step):
+    """The starts of a training whose steps are in the checkpoint that it now
+    goes on from.
+
+    Args:
+        recorded: dict, as `read` returns for its model directory, or None.
+        step: int, the checkpoint's.
+
+    Returns:
+        list of dict, the records of those starts, oldest first.
+    """
+    starts = [] if recorded is None else (
+        recorded.get("earlier_starts") or []) + [
+        {key: value for key, value in recorded.items()
+         if key not in ("began_from", "earlier_starts")}]
+    return [start for start in starts if start["started_from_step"] < step]
+
+
 def describe(flags, model_config, data_files, validation, step, began_from,
-             gpus):
+             earlier, gpus):
     """The record of a training that starts now.
 
     Args:
@@ -126,6 +144,7 @@ def describe(flags, model_config, data_files, validation, step, began_from,
         step: int, the step it starts from.
         began_from: the record of the training whose checkpoint this one began
             from, or None.
+        earlier: list, as `earlier_starts` returns.
         gpus: list of str.
 
     Returns:
@@ -139,7 +158,8 @@ def describe(flags, model_config, data_files, validation, step, began_from,
         ("flags", collections.OrderedDict(sorted(flags.items()))),
         ("model_config", model_config),
         ("data_files", data_files),
-        ("began_from", began_from)] + _surroundings(gpus))
+        ("began_from", began_from),
+        ("earlier_starts", earlier)] + _surroundings(gpus))
 
 
 def describe_evaluation(flags, checkpoint, step, data_files, gpus):
@@ -267,10 +287,19 @@ def _is_earlier_training(value):
         fits(value.get(key)) for key, fits in _TRAINING_RULES.items())
 
 
+def _are_starts(value):
+    """Whether they are a training's earlier starts, or None: older ones lack
+    them."""
+    return value is None or isinstance(value, list) and all(
+        _is_table(start) and _is_integer(start.get("started_from_step"))
+        for start in value)
+
+
 _TRAINING_RULES = {
     "flags": _is_table, "data_files": _is_table_of_tables,
     "validation": (HELD_OUT, FOLDED, UNKNOWN).__contains__,
-    "seed": _is_integer, "began_from": _is_earlier_training}
+    "seed": _is_integer, "started_from_step": _is_integer,
+    "began_from": _is_earlier_training, "earlier_starts": _are_starts}
 
 
 def _read(path, what, rules):

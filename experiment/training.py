@@ -261,7 +261,9 @@ def _write_records(job, start):
     names = _record_names(job)
     description = record.describe(
         vars(job.args), job.config.to_dict(), job.checksums, job.validation,
-        start, job.began_from, model_fn.gpu_names())
+        start, job.began_from,
+        record.earlier_starts(record.read(job.model_dir), start),
+        model_fn.gpu_names())
     with util.AtomicFiles() as files:
         with open(files.path(names[0]), "w") as stream:
             stream.write(job.config.to_json_string())

@@ -61,17 +61,16 @@ def seed_groups(runs):
 def _all_but_seed(run):
     """str, the same for runs that differ in the training seed alone."""
     return json.dumps([
-        _recipe(run.record), _ranked(run),
+        _recipe(of_training(run.record)), _ranked(run),
         run.record["flags"].get("valid_input_file") is None
         and run.results.get("global_step")], sort_keys=True)
 
 
-def _recipe(recorded):
+def _recipe(training):
     """list, what a training was made of but for its seed."""
-    training = of_training(recorded)
     flags = {flag: value for flag, value in training["flags"].items()
              if flag not in _OF_A_RUN + _NAMES and value not in _OFF}
-    earlier = training.get("began_from")
+    earlier = training["began_from"]
     if earlier:  # then it is known, wherever its checkpoint lies
         flags["init_checkpoint"] = os.path.basename(
             flags.get("init_checkpoint", ""))

@@ -263,13 +263,26 @@ def user_metrics(run, protocols, metrics):
 
 def of_training(recorded):
     """A training's record without what only evaluations and predictions
-    read."""
+    read; of its starts, the steps."""
     others = record.EVALUATION_FLAGS + record.PREDICTION_FLAGS + (
         "items_file",)
-    return dict(recorded, **{
-        part: {flag: value for flag, value in recorded[part].items()
-               if flag not in others}
-        for part in ("flags", "data_files")})
+    return dict(
+        {key: value for key, value in recorded.items()
+         if key not in ("started_from_step", "earlier_starts")},
+        resumed_at_steps=resumed_at(recorded),
+        began_from=recorded.get("began_from") and of_training(
+            recorded["began_from"]),
+        **{part: {flag: value for flag, value in recorded[part].items()
+                  if flag not in others}
+           for part in ("flags", "data_files")})
+
+
+def resumed_at(recorded):
+    """list of int, the steps at which a training was resumed; of a record
+    that is older than `earlier_starts`, the last of them alone."""
+    starts = (recorded.get("earlier_starts") or []) + [recorded]
+    return [start["started_from_step"] for start in starts
+            if start["started_from_step"]]
 
 
 def of_evaluation(recorded):

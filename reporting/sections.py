@@ -16,7 +16,7 @@ from reporting.groups import (
 from reporting.page import NOTHING, Section, Table, interval_cell, p_cell
 from reporting.runs import (
     RESULTS_FILE, USERS_FILE, candidate_notes, check_same_users, dataset_names,
-    evaluated_protocols, of_evaluation, of_training, user_metrics)
+    evaluated_protocols, of_evaluation, of_training, resumed_at, user_metrics)
 
 CANDIDATES = {
     "seed": "100 items by popularity, outside the model's input window",
@@ -46,7 +46,22 @@ def runs_section(runs):
     if without:
         blocks.append("No %s, so nothing is known of flags and versions: %s."
                       % (record.FILE, ", ".join(without)))
+    resumed = [words for run in runs
+               for words in _resumed(run.name, run.record)]
+    if resumed:
+        blocks.append("Resumed, with the data in another order from there on "
+                      "than in one go: %s." % "; ".join(resumed))
     return Section("Runs", blocks)
+
+
+def _resumed(name, recorded):
+    """list of str: a training and the steps at which it was resumed, and the
+    trainings that it began from."""
+    if not recorded:
+        return []
+    steps = ", ".join(map(str, resumed_at(recorded)))
+    return _resumed("what %s began from" % name, recorded.get("began_from")) + (
+        ["%s at step %s" % (name, steps)] if steps else [])
 
 
 def _cell(value, form):

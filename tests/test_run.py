@@ -383,5 +383,9 @@ def test_a_killed_training_resumes_from_its_checkpoint(dataset, tmp_path):
         num_train_steps=step + 7))
     assert status == 0, errors
     assert "from step %d to %d" % (step, step + 7) in errors
+    record = record_of(tmp_path)
+    assert [start["flags"]["num_train_steps"]
+            for start in record["earlier_starts"] + [record]] == [
+                10 ** 6, step + 7]
     assert PUBLISHED_LINE.match(output.splitlines()[0])
     assert results_of(tmp_path)[1]["global_step"] == str(step + 7)

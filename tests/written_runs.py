@@ -99,7 +99,7 @@ def write_run(folder, seed, protocols=evaluation.PROTOCOLS, curves=False,
     write_users(folder, columns, order)
     write_results(folder, columns)
     (folder / "run_config.json").write_text(json.dumps({
-        "seed": seed, "validation": "held out",
+        "seed": seed, "started_from_step": 0, "validation": "held out",
         "git_revision": "abc<&>", "hardware": {"cpus": 2},
         "packages": {"numpy": "1.19.5"},
         "model_config": {"attention_form": form or "form %d" % seed},

@@ -9,6 +9,7 @@ from experiment.recall import complete, of_directory
 
 RECORD = {
     "data_files": {}, "validation": "held out", "seed": 12345,
+    "started_from_step": 0,
     "flags": {"batch_size": 7, "protocols": ["paper", "full"], "xla": False,
               "do_train": True, "init_checkpoint": "older", "gone": 3,
               "top_k": 3, "predict_user": "9", "items_file": "x.items.tsv",

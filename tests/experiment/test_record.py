@@ -118,8 +118,8 @@ def test_other_data_are_refused_in_one_line_with_the_remedy(tmp_path, record):
 
 # --- the record -------------------------------------------------------------
 
-EARLIER = {"seed": 3, "validation": "unknown", "flags": {"x": 1},
-           "data_files": {}}
+EARLIER = {"seed": 3, "started_from_step": 0, "validation": "unknown",
+           "flags": {"x": 1}, "data_files": {}}
 
 
 def test_a_record_says_what_a_training_was_made_of(tmp_path):
@@ -127,7 +127,7 @@ def test_a_record_says_what_a_training_was_made_of(tmp_path):
         "full"], init_checkpoint=None))
     written = run_record.describe(flags, {"hidden_size": 12}, {"x": {}},
                                   run_record.HELD_OUT, 40, EARLIER,
-                                  ["a GPU"])
+                                  [EARLIER], ["a GPU"])
     path = str(tmp_path / run_record.FILE)
     run_record.write(path, written)
     record = run_record.read(str(tmp_path))
@@ -137,11 +137,37 @@ def test_a_record_says_what_a_training_was_made_of(tmp_path):
     assert (record["seed"], record["started_from_step"]) == (3, 40)
     assert record["validation"] == "held out"
     assert record["began_from"] == EARLIER
+    assert record["earlier_starts"] == [EARLIER]
     assert record["packages"]["numpy"] == np.__version__
     assert record["hardware"]["gpus"] == ["a GPU"]
     assert record["hardware"]["cores"] >= 1
     assert 0.1 < record["hardware"]["memory_gb"] < 1e5
     assert len(record["started"]) == len("2026-11-23T16:18:56+0000")
+
+
+def start(step, **more):
+    return dict(EARLIER, started_from_step=step, **more)
+
+
+@pytest.mark.parametrize("recorded, step, steps", [
+    (None, 0, []),  # the first start
+    (start(0), 0, []),  # killed before it saved
+    (start(0), 40, [0]),
+    (start(40, earlier_starts=[start(0)]), 70, [0, 40]),
+    (start(40, earlier_starts=[start(0)]), 40, [0]),  # the second saved nothing
+    (start(40, earlier_starts=[start(0)]), 30, [0]),  # its checkpoint is damaged
+    (start(40, earlier_starts=None), 70, [40]),
+    (start(40), 70, [40])])  # records without them
+def test_earlier_starts_are_those_whose_steps_are_in_the_checkpoint(
+        recorded, step, steps):
+    starts = run_record.earlier_starts(recorded, step)
+    assert [found["started_from_step"] for found in starts] == steps
+
+
+def test_an_earlier_start_keeps_its_flags_and_no_chain_of_records():
+    starts = run_record.earlier_starts(
+        start(40, began_from=EARLIER, earlier_starts=[start(0)]), 70)
+    assert starts == [start(0), start(40)]
 
 
 def test_a_record_says_what_an_evaluation_was_made_of(tmp_path):
@@ -195,9 +221,11 @@ def test_the_revision_is_that_of_git_and_none_without_it(
 
 def test_no_record_is_none_and_a_damaged_one_is_named(tmp_path):
     assert run_record.read(str(tmp_path)) is None
-    damaged = dict(EARLIER, began_from=dict(EARLIER, seed="3"))
-    for text in ("", "[]", "{}", '{"data_files": 3, "validation": ""}',
-                 json.dumps(damaged)):
+    damaged = [start(0, began_from=start(0, seed="3")), start("0"),
+               start(9, earlier_starts={}), start(9, earlier_starts=[3]),
+               start(9, earlier_starts=[{}])]
+    for text in ["", "[]", "{}", '{"data_files": 3, "validation": ""}'] + [
+            json.dumps(record) for record in damaged]:
         (tmp_path / run_record.FILE).write_text(text)
         with pytest.raises(ValueError, match="run_config.json: not the record"):
             run_record.read(str(tmp_path))

@@ -1,6 +1,7 @@
 """The tables of a report, against the runs they were made of."""
 
 import io
+import json
 import os
 import re
 
@@ -13,7 +14,7 @@ from conftest import ROOT
 from data.known_datasets import PUBLISHED_RESULTS
 from reporting import sections, stats
 from reporting import runs as run_files
-from reporting.page import Figure, Table
+from reporting.page import NOTHING, Figure, Table
 from written_runs import (
     USERS, kept_figures, sections_of, table_of, text_of, two_runs, user_columns, whole,
     write_evaluation, write_results, write_run, write_scalars, write_users)
@@ -222,6 +223,32 @@ def test_an_older_run_is_shown_without_intervals_and_says_so(two_runs,
     assert "No run_config.json" in text_of(sections["Runs"])
     assert "No event files of a training: old" in text_of(sections["Curves"])
     assert not any("against" in title for title in sections)
+
+
+def resume(folder, steps, began_from=None):
+    """Makes the record of a run that of a training resumed at these steps."""
+    path = folder / "run_config.json"
+    found = json.loads(path.read_text())
+    starts = [dict(found, started_from_step=step) for step in [0] + steps]
+    path.write_text(json.dumps(dict(
+        starts[-1], earlier_starts=starts[:-1],
+        began_from=began_from and dict(found, started_from_step=began_from))))
+
+
+def test_resumed_trainings_are_told_with_their_steps(whole, tmp_path):
+    for name, steps, began_from in (("a", [40, 70], None), ("b", [], 9)):
+        write_run(tmp_path / name, 1, ["paper"])
+        resume(tmp_path / name, steps, began_from)
+    sections, _ = sections_of([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert "Resumed, with the data in another order from there on than in " \
+        "one go: a at step 40, 70; what b began from at step 9." in text_of(
+            sections["Runs"])
+    rows = [block for block in sections[TRAINING]
+            if isinstance(block, Table)][0].rows
+    assert ["resumed_at_steps", "40, 70", "none"] in rows
+    assert ["began_from.resumed_at_steps", NOTHING, "9"] in rows
+    assert "earlier_starts" not in str(rows)
+    assert "Resumed" not in text_of(whole[0]["Runs"])
 
 
 def test_a_protocol_that_one_run_lacks(two_runs, tmp_path):
@@ -442,9 +469,11 @@ def test_evaluation_flags_are_those_of_the_evaluation(tmp_path):
         ["packages.numpy", "1.26.4"], ["step", "300"]]
     training = table_of(blocks[TRAINING])
     assert [row[0] for row in training.rows] == [
+        "began_from",
         "data_files.train_input_file.ml-1m-mp1.0-sw0.5.train.tfrecord",
         "flags.learning_rate", "git_revision", "hardware.cpus",
-        "model_config.attention_form", "packages.numpy", "seed", "validation"]
+        "model_config.attention_form", "packages.numpy", "resumed_at_steps",
+        "seed", "validation"]
 
 
 def test_an_unrecorded_evaluation_is_unknown_and_not_guessed(tmp_path):
