@@ -55,13 +55,19 @@ def evaluated_checkpoint(model_dir):
                      "evaluate again" % (name, model_dir))
 
 
-def write_slim(checkpoint, folder):
-    """Writes a checkpoint's variables, the optimiser's slots left out."""
+def write_slim(checkpoint, folder, changed):
+    """Writes a checkpoint's variables, the optimiser's slots left out.
+
+    Args:
+        checkpoint, folder: str.
+        changed: dict, a variable's name -> the array to write in its place.
+    """
     reader = tf.train.load_checkpoint(checkpoint)
     with tf.Graph().as_default(), tf.Session() as session:
         for name in sorted(reader.get_variable_to_shape_map()):
             if not name.endswith(SLOTS):
-                tf.get_variable(name, initializer=reader.get_tensor(name))
+                tf.get_variable(name, initializer=changed.get(
+                    name, reader.get_tensor(name)))
         session.run(tf.global_variables_initializer())
         tf.train.Saver(save_relative_paths=True).save(
             session, os.path.join(folder, os.path.basename(checkpoint)),
@@ -88,7 +94,7 @@ def publish(model_dir, target):
     os.makedirs(parent, exist_ok=True)
     folder = tempfile.mkdtemp(prefix=".publishing-", dir=parent)
     try:
-        write_slim(checkpoint, folder)
+        write_slim(checkpoint, folder, {})
         for name in COPIED:
             shutil.copy(os.path.join(model_dir, name), folder)
         users = os.path.join(model_dir, ranking.USERS_FILE)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pickle
 import shutil
 import threading
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from conftest import command, ITEMS, LENGTH, ROOT
+from conftest import command, ITEMS, LENGTH, results_of, ROOT, run_flags
 from stand_ins import copy_project, Machine
 from studies import sampled_noise
 
@@ -133,6 +134,21 @@ def test_the_wider_model_is_trained_as_validation_chose(trainings):
     assert not {"learning_rate", "holdout_validation"} & set(run)
 
 
+def test_the_published_models_are_asked_again_with_less_popularity(trainings):
+    runs = trainings("popularity_discount")
+    assert [run["run"] for run in runs] == [
+        "%s-%s" % (model, share) for model in ("fast", "wide")
+        for share in ("0", "0.25", "0.5", "0.75", "1")]
+    folder = "./checkpoints/studies/popularity_discount/"
+    for run in runs:
+        published = "pretrained/ml-1m-cross_published-" + run["run"].split("-")[0]
+        assert run["bert_config_file"] == published + "/bert_config.json"
+        assert run["do_train"] == "False"
+        assert run["init_checkpoint"] == (
+            published if run["run"].endswith("-0")
+            else folder + run["run"] + "-model")
+
+
 def test_what_is_evaluated_is_not_trained_again(trainings):
     assert len(trainings("sampled_softmax")) == 6
     assert trainings("sampled_softmax") == []
@@ -251,4 +267,53 @@ def test_what_cannot_be_sampled_is_one_line(trained, tmp_path):
         status, _, errors = command("studies/sampled_noise.py", folder, number)
         assert status == 1
         assert message in errors.splitlines()[-1]
+        assert "Traceback" not in errors
+
+
+BIAS = "cls/predictions/output_bias"
+
+
+@pytest.fixture(scope="module")
+def discounted(trained, tmp_path_factory):
+    """The trained model, half of the log popularity taken off its scores."""
+    folder = tmp_path_factory.mktemp("discounted") / "half"
+    status, _, errors = command("studies/popularity_discount.py",
+                                str(trained[0] / "run"), "0.5", str(folder))
+    assert status == 0, errors
+    return folder
+
+
+def test_a_discount_is_taken_off_the_output_bias_alone(
+        discounted, trained, dataset):
+    before = tf.train.load_checkpoint(str(trained[0] / "run" / "model.ckpt-5"))
+    after = tf.train.load_checkpoint(str(discounted / "model.ckpt-5"))
+    for name in after.get_variable_to_shape_map():
+        assert (before.get_tensor(name) == after.get_tensor(name)).all() or (
+            name == BIAS)
+    with open(dataset.prefix + ".his", "rb") as stream:
+        histories = pickle.load(stream)
+    seen = sum([history[:-1] for history, in histories.values()], [])
+    size = ITEMS + 4  # [pad] and three special tokens
+    shares = np.array([1.0 + seen.count(i) for i in range(size)])
+    shares /= len(seen) + size
+    np.testing.assert_allclose(
+        before.get_tensor(BIAS) - after.get_tensor(BIAS),
+        0.5 * np.log(shares), rtol=1e-4)
+
+
+def test_a_discounted_model_is_evaluated_as_any_other(
+        discounted, dataset, trained, tmp_path):
+    status, _, errors = command("run.py", *run_flags(
+        dataset, tmp_path, do_eval=True, init_checkpoint=discounted))
+    assert status == 0, errors
+    assert results_of(tmp_path)[1]["global_step"] == "5"
+
+
+def test_no_model_is_replaced_by_a_discounted_one(discounted, trained, tmp_path):
+    for source, target, message in (
+            (trained[0] / "run", discounted, "holds a model already"),
+            (tmp_path, tmp_path / "new", "no run_config.json")):
+        status, _, errors = command("studies/popularity_discount.py",
+                                    str(source), "0.5", str(target))
+        assert status == 1 and message in errors.splitlines()[-1]
         assert "Traceback" not in errors
