@@ -39,8 +39,12 @@ def copy_discounted(model_dir, share, target):
         target: str, the folder to make.
 
     Raises:
-        ValueError: no trained model is there, or the folder is.
+        ValueError: no trained model is there, the folder is, or the share is
+            no number.
     """
+    if not np.isfinite(share):
+        raise ValueError("a share of %s cannot be taken off; give a number "
+                         "like 0.5" % share)
     if os.path.exists(os.path.join(target, "checkpoint")):
         raise ValueError("%s holds a model already; remove it, or take "
                          "another name" % target)

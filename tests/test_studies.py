@@ -309,11 +309,14 @@ def test_a_discounted_model_is_evaluated_as_any_other(
     assert results_of(tmp_path)[1]["global_step"] == "5"
 
 
-def test_no_model_is_replaced_by_a_discounted_one(discounted, trained, tmp_path):
-    for source, target, message in (
-            (trained[0] / "run", discounted, "holds a model already"),
-            (tmp_path, tmp_path / "new", "no run_config.json")):
+def test_what_cannot_be_discounted_is_one_line(discounted, trained, tmp_path):
+    new = tmp_path / "new"
+    for source, share, target, message in (
+            (trained[0] / "run", "0.5", discounted, "holds a model already"),
+            (trained[0] / "run", "nan", new, "a share of nan"),
+            (tmp_path, "0.5", new, "no run_config.json")):
         status, _, errors = command("studies/popularity_discount.py",
-                                    str(source), "0.5", str(target))
+                                    str(source), share, str(target))
+        assert not new.exists()
         assert status == 1 and message in errors.splitlines()[-1]
         assert "Traceback" not in errors
