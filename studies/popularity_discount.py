@@ -24,7 +24,7 @@ util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
 from experiment import checkpoints, recall, record  # noqa: E402
-from experiment.job import load_config  # noqa: E402
+from experiment.job import check_job  # noqa: E402
 from pretrained.publish import write_slim  # noqa: E402
 
 BIAS = "cls/predictions/output_bias"
@@ -34,13 +34,14 @@ def copy_discounted(model_dir, share, target):
     """Writes the evaluated checkpoint of a model directory to a new one.
 
     Args:
-        model_dir: str, with the record of a training; its .his file is read.
+        model_dir: str, with the record of a training; the data files that it
+            names are read.
         share: float, of the log popularity in training.
         target: str, the folder to make.
 
     Raises:
-        ValueError: no trained model is there, the folder is, or the share is
-            no number.
+        ValueError, IOError: no trained model is there, or other data; the
+            folder is there already; the share is no number.
     """
     if not np.isfinite(share):
         raise ValueError("a share of %s cannot be taken off; give a number "
@@ -48,18 +49,15 @@ def copy_discounted(model_dir, share, target):
     if os.path.exists(os.path.join(target, "checkpoint")):
         raise ValueError("%s holds a model already; remove it, or take "
                          "another name" % target)
-    args = recall.of_directory(model_dir, {})
-    config = load_config(args, None)
-    _, checkpoint = checkpoints.find_checkpoint(model_dir, config, args)
+    job = check_job(recall.of_directory(model_dir, {"do_eval": True}))
     popularity = evaluation.log_popularity(
-        util.load_pickle(args.user_history_filename, "dict"),
-        record.read(model_dir)["validation"] == record.HELD_OUT,
-        config.vocab_size)
-    bias = tf.train.load_variable(checkpoint, BIAS)
+        job.user_history, job.validation == record.HELD_OUT,
+        job.config.vocab_size)
+    bias = tf.train.load_variable(job.checkpoint, BIAS)
     os.makedirs(target, exist_ok=True)
     for name in (checkpoints.CONFIG_FILE, record.FILE):
         shutil.copy(os.path.join(model_dir, name), target)
-    write_slim(checkpoint, target,
+    write_slim(job.checkpoint, target,
                {BIAS: (bias - share * popularity).astype(np.float32)})
 
 
