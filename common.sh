@@ -86,8 +86,8 @@ set_up() {
   PYTHON=$venv/bin/python
 }
 
-# How to train: as published, or in less than an hour, as held-out validation
-# chose it on ML-1M, and on Beauty its rate and warm-up (docs/recipes.md).
+# How to train: as published, or in half an hour, as held-out validation chose
+# it on ML-1M, and on Beauty its rate and warm-up (docs/recipes.md).
 set_recipe() {
   recipe=${recipe:-published}
   case $recipe in
@@ -134,8 +134,6 @@ set_defaults() {
   pool_size=${pool_size:-10}
   batch_size=${batch_size:-256}
   num_warmup_steps=${num_warmup_steps:-100}
-  # Another form, and another seed, train in directories of their own.
-  attention_form=${attention_form:-cross_published}
   random_seed=${random_seed:-12345}
   # True keeps the validation items out of training and chooses a checkpoint by
   # them.
@@ -146,7 +144,20 @@ set_defaults() {
   esac
   make_data=${make_data:-data/prepare_data.py $dataset_name}
   bert_config_file=${bert_config_file:-./bert_train/bert_config_${dataset_name}_$dim.json}
+  [ -f "$bert_config_file" ] || fail "there is no model config $bert_config_file; set dim= to a width that bert_train/ has one for, or bert_config_file= to one of your own"
+  # Another form, and another seed, train in directories of their own.
+  attention_form=${attention_form:-$(configured_form)}
   signature=${signature:-$(default_signature)}
+}
+
+# The attention form of the model config.
+configured_form() {
+  local key='"attention_form"[[:space:]]*:[[:space:]]*"([a-z_]*)"'
+  if [[ "$(cat "$bert_config_file")" =~ $key ]]; then
+    echo "${BASH_REMATCH[1]}"
+  else
+    echo cross_published
+  fi
 }
 
 # What tells the files of these sizes from others.
@@ -175,21 +186,32 @@ suffix() {
   [ "$1" = "$2" ] || echo "-$1"
 }
 
+# Refuses arguments for run.py that it would read and the script would miss:
+# -name=value, a flag and its value as two arguments, another model directory.
+check_run_flags() {
+  local argument
+  for argument in "$@"; do
+    case $argument in
+      --checkpointDir=* | --signature=*) fail "$argument: set model_dir= before the command instead" ;;
+      --*) ;;
+      *) fail "'$argument' is not a flag; flags are written --name=value" ;;
+    esac
+  done
+}
+
 # Sets what the arguments for run.py say of the model and, where the environment
-# does not, the model directory. run.py would also read a flag and its value as
-# two arguments; here they would be missed.
+# does not, the model directory.
 read_run_flags() {
   local argument
+  check_run_flags "$@"
   init_checkpoint=
   for argument in "$@"; do
     case $argument in
       --attention_form=*) attention_form=${argument#*=} ;;
       --random_seed=*) random_seed=${argument#*=} ;;
       --do_train=[Ff0]* | --nodo_train) short_train_steps=0 ;;
-      --init_checkpoint=*) init_checkpoint=$argument ;;
-      --checkpointDir=*) fail "$argument: set model_dir=${argument#*=} before the command instead" ;;
-      -*) ;;
-      *) fail "'$argument' is not a flag; flags are written --name=value" ;;
+      # Training begins there, and not on short windows.
+      --init_checkpoint=*) init_checkpoint=$argument short_train_steps=0 ;;
     esac
   done
   model_dir=${model_dir:-$CKPT_DIR/$dataset_name$signature-$dim$(suffix "$attention_form" cross_published)$(suffix "$recipe" published)$(suffix "$random_seed" 12345)}
@@ -233,7 +255,7 @@ train_and_evaluate() {
 
 # Trains on windows of 50, in $model_dir-short, with masks in proportion, rounded
 # up to be one at least. Positions are shifted, so that the longer windows find
-# theirs trained.
+# theirs trained. Steps and rates among the arguments are the longer training's.
 train_short() (
   max_predictions_per_seq=$(((max_predictions_per_seq * 50 + max_seq_length - 1) / max_seq_length))
   max_seq_length=50
@@ -244,7 +266,9 @@ train_short() (
   signature=$(default_signature)
   model_dir=$model_dir-short
   generate
-  train_and_evaluate --shift_positions "$@" --do_eval=False
+  train_and_evaluate --shift_positions "$@" \
+    --num_train_steps="$num_train_steps" --num_warmup_steps="$num_warmup_steps" \
+    --learning_rate="$learning_rate" --do_eval=False
 )
 
 # Prints what to do next: pairs of a name and a command.
@@ -257,7 +281,6 @@ say_next() {
 run_dataset() {
   local model=
   set_defaults
-  [ -f "$bert_config_file" ] || fail "there is no model config $bert_config_file; set dim= to a width that bert_train/ has one for, or bert_config_file= to one of your own"
   read_run_flags "$@"
   set_up
   # shellcheck disable=SC2086  # a command and its arguments

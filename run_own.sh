@@ -37,6 +37,7 @@ read_arguments() {
   done
   asked=${prepare_flags[*]-}
   prepare_flags+=(--name="$dataset_name" --data_dir="$data_dir/")
+  check_run_flags "${@:2}"
   run_flags=(--early_stopping_patience="$early_stopping_patience" "${@:2}")
 }
 

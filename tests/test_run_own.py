@@ -28,7 +28,8 @@ case "$1" in
     echo "masked_lm_prob=0.4 prop_sliding_window=0.5  # why not"
     echo "dupe_factor=10 dim=64 batch_size=256"
     echo "eval_every_steps=100 num_train_steps=900"
-    echo "bert_config_file=data/of-these-sizes.json";;
+    echo {} > of-these-sizes.json
+    echo "bert_config_file=of-these-sizes.json";;
   gen_data_fin.py) echo x > "$folder/$name$signature.train.tfrecord";;
   run.py|report.py)
     for word; do case "$word" in
@@ -107,7 +108,7 @@ def test_a_file_is_prepared_generated_trained_and_reported(project):
         assert word in generate
     for word in ("--valid_input_file=./data/ratings%s.valid.tfrecord"
                  % DEFAULTS, "--checkpointDir=" + model,
-                 "--bert_config_file=data/of-these-sizes.json",
+                 "--bert_config_file=of-these-sizes.json",
                  "--output_bias=log_popularity", "--learning_rate=1e-3",
                  "--early_stopping_patience=5", "--eval_every_steps=100",
                  "--num_train_steps=900"):
@@ -190,6 +191,7 @@ def test_what_the_environment_sets_is_not_chosen(project):
 
 
 def test_a_model_config_of_the_environment_is_taken(project):
+    (project.folder / "mine.json").write_text("{}")
     _, commands, _, _ = project.run("ratings.csv", *COLUMNS,
                                     bert_config_file="mine.json")
     assert "--bert_config_file=mine.json" in commands[3].split()

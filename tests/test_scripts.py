@@ -191,10 +191,29 @@ def test_another_attention_form_has_a_directory_of_its_own(
     assert "--attention_form=cross_published" in default
 
 
+def test_the_form_of_a_model_config_is_taken_and_a_given_one_wins(
+        machine, tmp_path):
+    config = tmp_path / "mine.json"
+    config.write_text('{"attention_form" :"cross_gram", "hidden_size": 64}')
+    _, training = commands_of(machine, bert_config_file=str(config))
+    assert "--attention_form=cross_gram" in training
+    directory, = [word for word in training
+                  if word.startswith("--checkpointDir")]
+    assert directory.endswith("-msl50-64-cross_gram")
+    _, training = commands_of(machine, bert_config_file=str(config),
+                              attention_form="self")
+    assert "--attention_form=self" in training
+    config.write_text('{"hidden_size": 64}')
+    _, training = commands_of(machine, bert_config_file=str(config))
+    assert "--attention_form=cross_published" in training
+
+
 @pytest.mark.parametrize("words, part", [
     ("--attention_form self", "'self' is not a flag"),
     ("--xla stray", "'stray' is not a flag"),
-    ("--checkpointDir=x/y", "set model_dir=x/y before")])
+    ("-attention_form=self", "'-attention_form=self' is not a flag"),
+    ("--signature=-mine", "set model_dir= before"),
+    ("--checkpointDir=x/y", "set model_dir= before")])
 def test_arguments_that_would_be_missed_are_refused(machine, words, part):
     status, said, errors = machine.run(
         "set_up() { :; }; PYTHON=echo; run_dataset " + words, **SIZES)
@@ -277,6 +296,23 @@ def test_in_the_fast_recipe_windows_of_50_come_first(machine):
             } | FAST <= set(train_long)
     assert not {"--do_eval=False", "--shift_positions"} & set(train_long)
     assert not any("init_checkpoint" in word for word in train_short)
+
+
+def test_steps_and_rates_among_the_arguments_are_the_longer_trainings(machine):
+    words = ["--num_train_steps=30", "--learning_rate=5e-4",
+             "--num_warmup_steps=4", "--batch_size=9"]
+    _, _, short, long = calls_of(machine, " ".join(words))
+    assert short[-5:] == [
+        "--batch_size=9", "--num_train_steps=10000", "--num_warmup_steps=2000",
+        "--learning_rate=3e-3", "--do_eval=False"]
+    assert long[-4:] == words
+
+
+def test_from_a_checkpoint_no_short_windows_come_first(machine):
+    _, only = calls_of(machine, "--init_checkpoint=mine")
+    assert [word for word in only if "init_checkpoint" in word] == [
+        "--init_checkpoint=mine"]
+    assert "--max_seq_length=200" in only
 
 
 def test_the_short_windows_may_keep_their_positions(machine):
