@@ -104,9 +104,11 @@ def serialize_all(instances, chunks, pool_size):
         pool_size: int, worker processes; 1 works in this one.
 
     Raises:
-        Whatever a worker raised; BrokenProcessPool when one was killed.
+        Whatever a worker raised; BrokenProcessPool when one was killed;
+        ValueError when one cannot be started.
     """
     global _instances
+    pool_size = min(pool_size, len(chunks))
     if pool_size == 1:
         for chunk in chunks:
             yield instances.serialize(chunk)
@@ -120,14 +122,31 @@ def serialize_all(instances, chunks, pool_size):
     with util.deferred_stops() as stop_if_asked, \
             concurrent.futures.ProcessPoolExecutor(pool_size, **fork) as pool:
         pending = collections.deque()
+
+        def made():
+            records = pending.popleft().result()
+            stop_if_asked()  # before the last of them ends the loop
+            return records
+
         for chunk in chunks:  # a bounded queue keeps the memory flat
-            pending.append(pool.submit(_serialize_chunk, chunk))
+            pending.append(_submit(pool, chunk, pool_size))
             if len(pending) > 2 * pool_size:
-                yield pending.popleft().result()
-            stop_if_asked()
+                yield made()
         while pending:
-            yield pending.popleft().result()
-            stop_if_asked()
+            yield made()
+
+
+def _submit(pool, chunk, pool_size):
+    """The future of a chunk; the first ones start the workers."""
+    try:
+        return pool.submit(_serialize_chunk, chunk)
+    except OSError as error:
+        # Else the interpreter waits for those that were started. A young one
+        # has its parent's handler still, which takes SIGTERM.
+        for worker in multiprocessing.active_children():
+            os.kill(worker.pid, signal.SIGKILL)
+        raise ValueError("--pool_size=%d: no more processes can be started "
+                         "(%s); give a lower one" % (pool_size, error))
 
 
 # --- the command ------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Files, progress and errors: what every command of the project shares."""
 
+import argparse
 import codecs
 import collections
 import contextlib
@@ -123,7 +124,10 @@ def remove_leftovers(folder):
             glob.escape(folder), "*.tmp-%s-*" % glob.escape(_MACHINE)))):
         process = path.rsplit("-", 1)[1]
         if process.isdigit() and not _is_alive(int(process)):
-            shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+            try:
+                shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+            except FileNotFoundError:
+                continue  # a task beside this one was at it, too
             removed.append(path)
     if removed:
         log("removed what a killed run left: %s" % ", ".join(removed))
@@ -341,8 +345,33 @@ def one_line_errors(command, errors=(ValueError, IOError)):
                  "need less" % (command, error or "none is left"))
 
 
+class ArgumentParser(argparse.ArgumentParser):
+    """For helper commands: what does not parse is one line, exit status 1."""
+
+    def __init__(self, doc):
+        """doc: str, the script's docstring; its first line describes it."""
+        super(ArgumentParser, self).__init__(description=doc.split("\n")[0])
+
+    def error(self, message):
+        sys.exit("%s: error: %s; --help tells what it takes"
+                 % (self.prog, message))
+
+
 class Stopped(KeyboardInterrupt):
     """SIGTERM, which a scheduler sends; Ctrl-C is its parent class."""
+
+
+@contextlib.contextmanager
+def _stops_handled(handler):
+    """Gives Ctrl-C and SIGTERM a handler, but where they are to be ignored."""
+    before = {number: signal.signal(number, handler)
+              for number in (signal.SIGINT, signal.SIGTERM)
+              if signal.getsignal(number) != signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, handler_before in before.items():
+            signal.signal(number, handler_before)
 
 
 @contextlib.contextmanager
@@ -362,21 +391,16 @@ def one_line_stops(command, what_is_left):
         came.append(number)
         raise Stopped if number == signal.SIGTERM else KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop)
-              for number in (signal.SIGINT, signal.SIGTERM)
-              if signal.getsignal(number) != signal.SIG_IGN}
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        exit_stopped(command, signal.SIGTERM if isinstance(error, Stopped)
-                     else signal.SIGINT, what_is_left)
-    except Exception:
-        if not came:
-            raise
-        exit_stopped(command, came[0], what_is_left)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with _stops_handled(stop):
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            exit_stopped(command, signal.SIGTERM if isinstance(error, Stopped)
+                         else signal.SIGINT, what_is_left)
+        except Exception:
+            if not came:
+                raise
+            exit_stopped(command, came[0], what_is_left)
 
 
 @contextlib.contextmanager
@@ -394,13 +418,8 @@ def deferred_stops():
         if came:
             raise Stopped if came[0] == signal.SIGTERM else KeyboardInterrupt
 
-    before = {number: signal.signal(number, lambda got, _: came.append(got))
-              for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with _stops_handled(lambda number, _: came.append(number)):
         yield raise_what_came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def exit_stopped(command, number, what_is_left):

@@ -237,7 +237,8 @@ def define_flags(values=flags.FLAGS):
 
 
 def main(argv):
-    with util.one_line_errors("choose_sizes.py"):
+    with util.one_line_stops("choose_sizes.py", "nothing was written"), \
+            util.one_line_errors("choose_sizes.py"):
         if len(argv) != 2 or not argv[1].endswith(".txt"):
             raise ValueError("give one interactions file, data/<name>.txt, as "
                              "data/prepare_data.py writes it")

@@ -27,7 +27,7 @@ Prepared = collections.namedtuple(
 
 # --- columns ----------------------------------------------------------------
 
-_INTEGER = re.compile(r"[-+]?[0-9]{1,19}\Z")
+_INTEGER = re.compile(r"[-+]?[0-9]{1,40}\Z")
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]{1,3})?\Z")
 _DATE = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
@@ -300,8 +300,8 @@ def _reaches(codes, counted, minimum):
 def prepare(interactions, choices):
     """Orders, filters and numbers interactions.
 
-    Users are numbered from 1 in the order in which the kept rows first mention
-    them, items from 1 in the order of first appearance in what is written:
+    Users are numbered from 1 in the order in which the rows first mention them,
+    those without a kept row left out; items from 1 in the order of first appearance in what is written:
     user by user, each in time order.
 
     Args:

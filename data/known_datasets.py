@@ -95,7 +95,8 @@ OWN = Choices(1, 1, "once", None, "keep", "file-order")
 # negatives exclude the whole history; the benchmarks of the open
 # implementations RecTools (ML-1M) and BERT4Rec_AC (Beauty); unsampled, the
 # range of open BERT4Rec implementations that starts at Petrov & Macdonald,
-# RecSys 2022, and SASRec by Klenitskiy & Vasilev, RecSys 2023.
+# RecSys 2022, SASRec by Klenitskiy & Vasilev, RecSys 2023, and HSTU by Zhai et
+# al., ICML 2024 (the authors' repository).
 PUBLISHED_RESULTS = (
     ("seed", "ml-1m", "training log, 400,000 steps, run 1", {
         "hit@1": ".2733", "hit@5": ".5786", "hit@10": ".6868",
@@ -112,6 +113,8 @@ PUBLISHED_RESULTS = (
         "hit@10": u".2821\u2013.2921", "ndcg@10": u".1516\u2013.1618"}),
     ("full", "ml-1m", "SASRec, full cross-entropy", {
         "hit@10": ".3152", "ndcg@10": ".1821"}),
+    ("full", "ml-1m", "HSTU", {"hit@10": ".3097", "ndcg@10": ".1720"}),
+    ("full", "ml-1m", "HSTU-large", {"hit@10": ".3294", "ndcg@10": ".1893"}),
     ("paper", "beauty", "BERT4Rec paper", {
         "hit@10": ".3025", "ndcg@10": ".1862", "ap": ".1701"}),
     ("paper", "beauty", "BERT4Rec, BERT4Rec_AC", {

@@ -9,7 +9,6 @@ So the last item alone tells one genre of three, and only who looks further back
 knows the others. The same seed writes the same bytes.
 """
 
-import argparse
 import os
 import sys
 
@@ -62,7 +61,7 @@ def make_sample(path):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = util.ArgumentParser(__doc__)
     parser.add_argument("--output", default=os.path.join(
         os.path.dirname(os.path.abspath(__file__)), "sample.txt"))
     output = parser.parse_args().output

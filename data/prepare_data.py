@@ -9,11 +9,13 @@ writes, all at once or not at all, <data_dir><name>{.txt,.items.tsv,.users.tsv,
 """
 
 import collections
+import contextlib
 import functools
 import io
 import json
 import os
 import re
+import shutil
 import sys
 import time
 import zipfile
@@ -120,11 +122,16 @@ def chosen_source(args, dataset):
         ValueError: --source is not one of the dataset's.
     """
     names = [source.file for source in dataset.sources]
-    wanted = args.source or os.path.basename(args.input or "")
-    if args.source and wanted not in names:
+    if args.source and args.source not in names:
         raise ValueError("--source=%s is not of this dataset; it has %s"
-                         % (wanted, ", ".join(names)))
-    return dataset.sources[names.index(wanted) if wanted in names else 0]
+                         % (args.source, ", ".join(names)))
+    given = os.path.basename(args.input or "")
+    for source in dataset.sources:
+        # Its file may be unpacked.
+        if args.source == source.file or not args.source and given in (
+                source.file, re.sub(r"\.gz\Z", "", source.file)):
+            return source
+    return dataset.sources[0]
 
 
 def own_source(args):
@@ -148,7 +155,7 @@ def own_source(args):
                                  None, rows, "utf-8", None, None, None)
 
 
-def chosen_filters(args, dataset):
+def chosen_filters(args, dataset, source):
     """Choices: what the flags say, else the dataset's.
 
     Raises:
@@ -161,6 +168,9 @@ def chosen_filters(args, dataset):
     interactions.parse_ties(choices.ties)
     if choices.min_rating is not None and not (dataset or args.rating_column):
         raise ValueError("--min_rating needs --rating_column")
+    if choices.min_rating is not None and source.rows is raw_formats.steam:
+        raise ValueError("--min_rating=%s: %s has no ratings; leave it out"
+                         % (choices.min_rating, source.file))
     return choices
 
 
@@ -352,10 +362,15 @@ def prepare(args, arguments):
     util.check_values(args, {"min_rating": args.min_rating})
     dataset = chosen_dataset(args, arguments)
     source = chosen_source(args, dataset) if dataset else own_source(args)
-    choices = chosen_filters(args, dataset)
+    choices = chosen_filters(args, dataset, source)
     if not os.path.isdir(args.data_dir):
-        raise ValueError("--data_dir=%s is not a folder" % args.data_dir)
+        raise ValueError("--data_dir=%s is not a folder; make it, or correct "
+                         "the name" % args.data_dir)
     util.check_writable(args.data_dir, "data_dir")
+    if args.input and os.path.exists(args.input) and not os.path.isfile(
+            args.input):
+        raise ValueError("--input=%s is no plain file, and a pipe cannot be "
+                         "read twice; save it as one first" % args.input)
     prefix = output_prefix(args, arguments)
     check_replaced(prefix, args.input or source.file)
     path = args.input or obtain(args, source)
@@ -373,7 +388,7 @@ def prepare(args, arguments):
     except ValueError as error:
         raise ValueError("%s: %s%s" % (path, error, _malformed(lines)))
     found = statistics(prepared)
-    with util.AtomicFiles() as files:
+    with _room_in(args.data_dir), util.AtomicFiles() as files:
         interactions.write(files.path(prefix + ".txt"), prepared.users,
                            prepared.items)
         write_id_map(files.path(prefix + ".items.tsv"), "item",
@@ -402,13 +417,28 @@ def obtain(args, source):
     if not os.path.isdir(folder):
         os.mkdir(folder)
     path = os.path.join(folder, source.file)
-    download.fetch(args.url or source.url, path, source.has_md5)
+    with _room_in(folder):
+        download.fetch(args.url or source.url, path, source.has_md5)
     return path
+
+
+@contextlib.contextmanager
+def _room_in(folder):
+    """Says where, when there is no room to write any more."""
+    try:
+        yield
+    except OSError as error:
+        if not util.is_disk_full(error):
+            raise
+        raise ValueError("%s: no room (%s), %.1f MB are free; make room and "
+                         "run again" % (folder, error.strerror,
+                                        shutil.disk_usage(folder).free / 1e6))
 
 
 def main(argv):
     with util.one_line_stops(
-            "prepare_data.py", "nothing was written or changed"), \
+            "prepare_data.py", "no interactions were written or changed; a "
+            "download goes on from where it is"), \
             util.one_line_errors("prepare_data.py"):
         prepare(flags.FLAGS, argv[1:])
 

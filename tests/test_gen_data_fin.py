@@ -577,6 +577,39 @@ def test_a_killed_worker_ends_the_run_instead_of_hanging_it(
     assert os.listdir(str(tmp_path)) == ["toy.txt"]
 
 
+@pytest.mark.parametrize("chunks, ends", [(1, 0), (9, 1)])
+def test_workers_that_cannot_be_started_end_the_command(
+        tmp_path, time_limit, chunks, ends):
+    """As with a limit on processes; what fits one chunk needs none."""
+    write_toy(tmp_path / "toy.txt")
+    code = """
+import os, sys
+sys.path.insert(0, %r)
+import gen_data_fin
+fork, started = os.fork, []
+def limited():
+    if len(started) == 2:
+        raise OSError(11, os.strerror(11))
+    started.append(None)
+    return fork()
+os.fork = limited
+gen_data_fin.define_flags()
+gen_data_fin.app.run(gen_data_fin.main)""" % ROOT
+    copies = 1 + (chunks - 1) * instances.TrainingInstances.CHUNK
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "--dataset_name=toy",
+         "--data_dir=%s/" % tmp_path, "--signature=-x", "--max_seq_length=7",
+         "--dupe_factor=%d" % copies, "--pool_size=5"],
+        stderr=subprocess.PIPE, universal_newlines=True)
+    errors = process.communicate()[1]
+    assert process.returncode == ends, errors
+    if ends:
+        assert errors.splitlines()[-1].startswith(
+            "gen_data_fin.py: error: --pool_size=5: no more processes can be "
+            "started (")
+        assert os.listdir(str(tmp_path)) == ["toy.txt"]
+
+
 def start_long_run(folder):
     """A run that takes minutes, and the numbers of its workers."""
     write_toy(folder / "toy.txt")

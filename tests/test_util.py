@@ -337,6 +337,45 @@ def test_a_block_without_error_does_not_exit():
     assert reached
 
 
+@pytest.mark.parametrize("given, fault", [
+    ([], "the following arguments are required: size"),
+    (["x"], "argument size: invalid int value: 'x'"),
+    (["1", "stray"], "unrecognized arguments: stray")])
+def test_what_a_helper_command_cannot_parse_is_one_line(given, fault):
+    parser = util.ArgumentParser("Helps.\n\nAnd more.")
+    parser.add_argument("size", type=int)
+    assert parser.description == "Helps."
+    assert parser.parse_args(["3"]).size == 3
+    with pytest.raises(SystemExit) as error:
+        parser.parse_args(given)
+    assert error.value.code.endswith(
+        ": error: %s; --help tells what it takes" % fault)
+
+
+def test_a_stop_that_is_ignored_stays_ignored(capsys):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with util.deferred_stops() as stop_if_asked:
+            os.kill(os.getpid(), signal.SIGINT)
+            stop_if_asked()
+            with pytest.raises(util.Stopped):
+                os.kill(os.getpid(), signal.SIGTERM)
+                stop_if_asked()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_what_another_task_removes_first_is_no_fault(tmp_path, monkeypatch):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    left = tmp_path / ("x.tmp-%s-%d" % (util._MACHINE, process.pid))
+    left.write_text("")
+    remove = os.remove
+    monkeypatch.setattr(os, "remove", lambda path: (remove(path), remove(path)))
+    util.remove_leftovers(str(tmp_path))
+    assert not left.exists()
+
+
 def test_quiet_tensorflow_respects_the_environment(monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     util.quiet_tensorflow()

@@ -7,10 +7,10 @@ import io
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 
 import pytest
@@ -20,7 +20,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 import util
-from conftest import command
+from conftest import command, ROOT
 from local_server import Page
 from local_server import Server
 
@@ -487,22 +487,53 @@ def test_a_closed_folder_is_said_before_the_work(tmp_path, monkeypatch,
     assert "--data_dir: the folder" in message and "cannot be written" in message
 
 
+# The command, which waits once it has read its input.
+WAITING = """
+import time
+from data import prepare_data
+def wait(*_):
+    print("all is read", flush=True)
+    time.sleep(60)
+prepare_data.interactions.prepare = wait
+prepare_data.define_flags()
+prepare_data.app.run(prepare_data.main)"""
+
+
 @pytest.mark.parametrize("number, status", [
     (signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_command_that_is_stopped_leaves_nothing(tmp_path, number, status):
-    pipe = str(tmp_path / "x.csv")
-    os.mkfifo(pipe)  # without a writer it is waited for
+    path = write(tmp_path / "x.csv", "who,what,when\na,x,2\n")
     process = subprocess.Popen(
-        [sys.executable, prepare_data.__file__, "--data_dir=%s" % tmp_path,
-         "--input=" + pipe] + list(OWN), stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    with open(pipe, "w"):  # it reads from now on
-        time.sleep(1.0)
-        process.send_signal(number)
-        errors = process.communicate()[1].decode()
+        [sys.executable, "-c", WAITING, "--data_dir=%s" % tmp_path, path]
+        + list(OWN), stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=dict(os.environ, PYTHONPATH=ROOT), preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    assert process.stdout.readline() == b"all is read\n"
+    process.send_signal(number)
+    errors = process.communicate()[1].decode()
     assert process.returncode == status
     line, = errors.splitlines()
-    assert "; nothing was written or changed" in line
+    assert "; no interactions were written or changed" in line
+    assert os.listdir(str(tmp_path)) == ["x.csv"]
+
+
+def test_a_pipe_is_no_input(tmp_path):
+    os.mkfifo(str(tmp_path / "x.csv"))
+    assert "is no plain file, and a pipe cannot be read twice" in refused(
+        tmp_path, "--input=%s" % (tmp_path / "x.csv"), *OWN)
+
+
+def test_a_full_disk_is_told_with_the_folder(tmp_path):
+    path = write(tmp_path / "x.csv", "who,what,when\n" + "a,x,2\n" * 20000)
+    process = subprocess.Popen(
+        [sys.executable, prepare_data.__file__, "--data_dir=%s" % tmp_path,
+         path] + list(OWN), stderr=subprocess.PIPE,
+        preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (5000, 5000)))
+    errors = process.communicate()[1].decode()
+    assert process.returncode == 1
+    assert re.search(r"^prepare_data.py: error: %s: no room \(File too large\), "
+                     r"[0-9.]+ MB are free; make room and run again$"
+                     % re.escape(str(tmp_path)), errors, re.MULTILINE)
     assert os.listdir(str(tmp_path)) == ["x.csv"]
 
 
@@ -513,10 +544,16 @@ def test_old_outputs_survive_a_bad_input(tmp_path):
             "--name=x", *OWN)
 
 
-def test_a_rating_is_asked_for_where_a_dataset_has_none(tmp_path):
-    path = fixture(tmp_path, "steam_reviews.json.gz")
-    assert "no rating for --min_rating" in refused(
-        tmp_path, "steam", "--input=%s" % path, "--min_rating=3")
+def test_a_rating_cannot_be_asked_for_where_a_dataset_has_none(tmp_path):
+    assert "--min_rating=3.0: steam_reviews.json.gz has no ratings" in refused(
+        tmp_path, "steam", "--url=http://nowhere", "--min_rating=3")
+
+
+def test_an_unpacked_source_is_known_by_its_name(tmp_path):
+    path = write(tmp_path / "reviews_Beauty_5.json", amazon_reviews())
+    prepare(tmp_path, "beauty", path, *FEW)
+    assert record(tmp_path, "beauty")["source"]["file"] == (
+        "reviews_Beauty_5.json")
 
 
 # --- id maps ----------------------------------------------------------------
