@@ -108,12 +108,15 @@ def find_damage(checkpoint):
 def check_sound(checkpoint):
     """Raises ValueError where a checkpoint cannot be read."""
     damage = find_damage(checkpoint)
-    if damage is not None:
-        others = [path for path in saved(os.path.dirname(checkpoint))
-                  if path != checkpoint]
-        raise ValueError("%s; put the file back%s" % (
-            damage, ", or take another checkpoint: --init_checkpoint=%s"
-            % others[-1] if others else ""))
+    if damage is None:
+        return
+    others = [path for path in saved(os.path.dirname(checkpoint))
+              if path != checkpoint]
+    raise ValueError("%s; %s%s" % (
+        damage, "put the file back" if os.path.exists(checkpoint + ".index")
+        else "a checkpoint is named by the common start of its files' names",
+        ", or take another checkpoint: --init_checkpoint=%s" % others[-1]
+        if others else ""))
 
 
 def point_at(checkpoint):
@@ -170,18 +173,21 @@ def find_checkpoint(model_dir, config, args):
     else:
         raise ValueError("no checkpoint in %s; train first with --do_train, or "
                          "correct --checkpointDir and --signature" % model_dir)
-    # A training that goes on has no need any more of what it began from.
-    first = None if args.do_train and newest else args.init_checkpoint
+    if not args.do_train:
+        check_sound(chosen)
+        check_checkpoint(chosen, config, counts_steps=args.do_eval)
+        return newest, chosen
+    # A training that goes on has no need any more of what it began from, and a
+    # new one counts from 0.
+    first = None if newest else args.init_checkpoint
+    for checkpoint in {best, first} - {None, newest}:
+        check_sound(checkpoint)
     for checkpoint in (newest, best, first):
         if checkpoint:
-            # A new training counts from 0.
-            check_checkpoint(checkpoint, config, counts_steps=(
-                checkpoint != first if args.do_train else args.do_eval))
-    if args.do_train and newest:
+            check_checkpoint(checkpoint, config,
+                             counts_steps=checkpoint != first)
+    if newest:
         _check_goes_on(newest, args)
-    sound = {None, newest if args.do_train else None}  # read already
-    for checkpoint in {chosen, first} - sound:
-        check_sound(checkpoint)
     return newest, chosen
 
 

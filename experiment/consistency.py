@@ -128,7 +128,8 @@ def check_windows(windows, user_history, largest, sample=False):
 
 
 def check_asked(flag, instances, user_history, left_out):
-    """Raises ValueError where instances do not ask for the history's item.
+    """Raises ValueError where instances do not ask each of their users once for
+    the history's item.
 
     Args:
         flag: str, the flag of their files, for the error.
@@ -143,6 +144,9 @@ def check_asked(flag, instances, user_history, left_out):
     """
     users = set()
     for user, ids, asked in instances:
+        if user in users:
+            raise ValueError("--%s: it asks user %d twice; name each file once"
+                             % (flag, user))
         sequence = _sequence_of(user, user_history, flag)
         sequence = sequence[:len(sequence) - left_out]
         if asked != sequence[-1:] or ids != sequence[-len(ids):]:

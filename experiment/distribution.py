@@ -82,10 +82,13 @@ def _parse(text):
     """(dict, task type -> list of addresses; the task) of TF_CONFIG."""
     try:
         value = json.loads(text)
-        spec = {kind: [str(address) for address in addresses]
-                for kind, addresses in value.get("cluster", {}).items()}
+        spec = value.get("cluster", {})
+        for kind, addresses in spec.items():
+            if not isinstance(addresses, list):
+                raise TypeError("the %s's addresses are no list" % kind)
+            spec[kind] = list(map(str, addresses))
         task = value.get("task", {})
-        task = (task.get("type", "worker"), int(task.get("index", 0)))
+        task = (str(task.get("type", "worker")), int(task.get("index", 0)))
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(
             "%s is not a cluster (%s): %s; write {\"cluster\": {\"worker\": "

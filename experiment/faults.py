@@ -54,9 +54,6 @@ def _explain(error, paths, folder):
         if not os.path.isfile(path):
             return ("%s is gone, while it was read; put it back, then the same "
                     "command goes on" % path)
-    if not os.path.isdir(folder):
-        return ("the folder %s, to be written to, is not there; put it back, "
-                "or begin anew" % folder)
     if isinstance(error, (tf.errors.DataLossError,
                           tf.errors.InvalidArgumentError)):
         try:
@@ -64,10 +61,13 @@ def _explain(error, paths, folder):
                 _check_records(path)
         except ValueError as damage:
             return str(damage)
-    if isinstance(error, tf.errors.ResourceExhaustedError):
+    elif isinstance(error, tf.errors.ResourceExhaustedError):
         return ("the memory does not suffice (%s); a smaller --batch_size or "
                 "--eval_batch_size, a smaller model or --num_sampled needs "
                 "less" % text)
+    elif not os.path.isdir(folder):
+        return ("the folder %s, to be written to, is not there; put it back, "
+                "or begin anew" % folder)
     return text if isinstance(
         error, (OSError, tf.errors.PermissionDeniedError)) else None
 

@@ -129,27 +129,40 @@ def _check_memory(config, args):
                              args.bert_config_file))
 
 
+def _written_folders(args):
+    """set of str, what is written to below the model directory; where a
+    prediction goes is looked at with it."""
+    written = set()
+    # TensorFlow drops without a word the curves that it cannot write.
+    if args.do_train:
+        written.update(("", selection.FOLDER, validation.EVENTS))
+    if args.do_eval:
+        written.update(("", "eval"))
+    if args.do_export or args.export_embeddings:
+        written.add("")
+    return written
+
+
 def _check_choices(args):
     """Raises ValueError for flags that do not go together."""
     if not _asked(args, TASKS):
         raise ValueError("nothing to do; pass one or more of --%s"
                          % ", --".join(TASKS))
     model_dir = args.checkpointDir + args.signature
+    if not model_dir:
+        raise ValueError("--checkpointDir is empty; name the model directory")
     if not (args.do_train or args.init_checkpoint
             or os.path.isdir(model_dir)):
         raise ValueError("no model directory %s; train first with --do_train, "
                          "or correct --checkpointDir and --signature"
                          % model_dir)
-    if not model_dir:
-        raise ValueError("--checkpointDir is empty; name the model directory")
     for flag, path in (("checkpointDir", model_dir),
                        ("init_checkpoint", args.init_checkpoint or "")):
         if re.search(r"[][*?]", path):
             raise ValueError("--%s: %s has one of [ ] * ?, by which TensorFlow "
                              "does not find checkpoints; give another name"
                              % (flag, path))
-    # TensorFlow drops without a word the curves that it cannot write.
-    for folder in ("", selection.FOLDER, "eval", validation.EVENTS):
+    for folder in _written_folders(args):
         util.check_writable(os.path.join(model_dir, folder), "checkpointDir")
     unknown = sorted(set(args.protocols) - set(evaluation.PROTOCOLS))
     if unknown or not args.protocols:
@@ -302,23 +315,26 @@ def _check_candidates(files, words, eval_users, args):
     return {}
 
 
-def _check_catalogue(words, user_history, eval_users, args):
+def _check_catalogue(words, user_history, files, eval_users, args):
     """Raises ValueError where there are too few items to draw negatives from:
     now, not after a training."""
-    asked, ranked = [], user_history
-    if eval_users is not None:
-        names = {"user_%d" % user for user in eval_users}
-        ranked = {name: history for name, history in user_history.items()
-                  if name in names}
+    asked = []
     if args.do_eval and not (args.candidates_file
                              and os.path.exists(args.candidates_file)):
-        asked.append((ranked, args.protocols, 0))
+        asked.append(("test_input_file", eval_users, args.protocols, 0))
     if args.do_train and args.valid_input_file:
-        asked.append((user_history, [args.selection_metric.split("/")[0]], 1))
-    for histories, protocols, left_out in asked:
+        asked.append(("valid_input_file", None,
+                      [args.selection_metric.split("/")[0]], 1))
+    for flag, users, protocols, left_out in asked:
+        if users is None and args.allow_missing_users:
+            users = input_pipeline.read_targets(files[flag])
+        names = user_history if users is None else {
+            "user_%d" % user for user in users}
         evaluation.check_catalogue(
-            words.get_item_count(), histories, protocols,
-            args.max_seq_length, left_out)
+            words.get_item_count(),
+            {name: history for name, history in user_history.items()
+             if name in names},
+            protocols, args.max_seq_length, left_out)
 
 
 def _read_data(files):
@@ -359,7 +375,7 @@ def check_job(args):
         raise ValueError("--output_bias=log_popularity counts what training "
                          "sees; pass --user_history_filename, the .his file")
     eval_users = _sampled_users(files, args)
-    _check_catalogue(words, user_history, eval_users, args)
+    _check_catalogue(words, user_history, files, eval_users, args)
     names = _check_names(words, args)
     asked = requests.check_requests(args, names) if args.do_predict else None
     if args.num_sampled >= config.vocab_size - 1:

@@ -85,7 +85,14 @@ class Names(object):
         return names
 
     def user(self, token):
-        """What the user `user_<n>` is called: str."""
+        """What the user `user_<n>` is called: str.
+
+        Raises:
+            ValueError: the vocabulary has no such user.
+        """
+        if token not in self._users:
+            raise ValueError("%s of the history is not in the vocabulary; name "
+                             "the files that were generated together" % token)
         return self._users[token]
 
     def user_token(self, name):

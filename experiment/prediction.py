@@ -18,10 +18,15 @@ def predict(job, checkpoint):
     Raises:
         ValueError, IOError: an unknown user, or a file that cannot be written.
     """
+    one = any(getattr(job.args, flag) is not None for flag in requests.ONE)
+    if not one:
+        util.check_writable(
+            os.path.dirname(requests.output_path(job.args)) or ".",
+            "predict_output_file")
     util.log("recommending with %s; items are called as in %s" % (
         checkpoint, job.names.path or "the interactions file, by numbers"))
     recommender = Recommender(job, checkpoint)
-    if any(getattr(job.args, flag) is not None for flag in requests.ONE):
+    if one:
         util.say(one_table(job, recommender))
     else:
         write(job, recommender)

@@ -30,8 +30,9 @@ def of_directory(folder, changes):
     """The flags of a call from Python: those of a directory's record.
 
     Args:
-        folder: str, the model directory.
-        changes: dict, flag -> value, in place of recorded values.
+        folder: str or path, the model directory.
+        changes: dict, flag -> value, in place of recorded values; a path is
+            taken for its text.
 
     Returns:
         argparse.Namespace.
@@ -39,6 +40,9 @@ def of_directory(folder, changes):
     Raises:
         ValueError: there is no record, it is damaged, or there is no such flag.
     """
+    folder = os.fspath(folder)
+    changes = {flag: os.fspath(value) if isinstance(value, os.PathLike)
+               else value for flag, value in changes.items()}
     recorded = record.read(folder)
     if recorded is None:
         raise ValueError("no %s in %s; name a model directory that run.py "
@@ -80,9 +84,8 @@ def complete(args, given):
                      in sorted(recorded["flags"].items())
                      if flag in own and value != getattr(args, flag))
         first = recorded["flags"].get("init_checkpoint")
-        if args.do_train and first and "init_checkpoint" not in given and (
-                not checkpoints.saved(folder)):
-            # The training was killed before it had saved what it began from.
+        if args.do_train and first and "init_checkpoint" not in given:
+            # What the training began from is part of its record.
             taken["init_checkpoint"] = first
     config = os.path.join(folder, checkpoints.CONFIG_FILE)
     if "bert_config_file" not in given and os.path.exists(config):

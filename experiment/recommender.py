@@ -154,8 +154,12 @@ class Recommender(object):
             index here.
 
         Raises:
-            ValueError: an unknown user, or k is not within the catalogue.
+            ValueError: an unknown user, no list, or k is not within the
+                catalogue.
         """
+        if isinstance(sequences_or_users, str):
+            raise ValueError("%r is one user; ask with a list, [%r]"
+                             % ((sequences_or_users,) * 2))
         check_k(k, self._names.items, "k")
         asked = [(str(index),) + self._names.known_ids(one)
                  if isinstance(one, (list, tuple)) else self.of_user(one)
@@ -221,7 +225,7 @@ def load(model_dir, **flags):
     """The Recommender of a model directory, by the directory's record.
 
     Args:
-        model_dir: str.
+        model_dir: str or path.
         **flags: of run.py, in place of recorded ones; e.g. vocab_filename
             where the data have moved.
 

@@ -205,6 +205,22 @@ def test_what_was_not_finished_is_removed(tmp_path):
     assert checkpoints.remove_unfinished(str(tmp_path)) == []
 
 
+def test_what_is_not_asked_for_may_be_damaged(dataset, trained, tmp_path):
+    """Neither the newest one, where another is named, nor any beside it."""
+    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
+    newest = str(tmp_path / "run" / "model.ckpt-5")
+    cut(newest + ".index", 20)
+    for given, fault in ((None, "model.ckpt-5.index is damaged"),
+                         (tmp_path / "run" / "model.ckpt-0", None)):
+        status, _, errors = command("run.py", *run_flags(
+            dataset, tmp_path, do_eval=True, **(
+                {"init_checkpoint": given} if given else {})))
+        assert status == (1 if fault else 0), errors
+        if fault:
+            assert fault in errors and errors.rstrip().endswith(
+                "--init_checkpoint=%s" % (tmp_path / "run" / "model.ckpt-0"))
+
+
 def test_the_commands_name_damage_and_go_on(dataset, trained, tmp_path):
     """Evaluation refuses; training falls back; `checkpoint` may be lost."""
     shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))

@@ -136,6 +136,15 @@ def test_a_file_cut_between_records_is_refused_with_both_numbers(
                         **changes))
 
 
+@pytest.mark.parametrize("flag", ["test_input_file", "valid_input_file"])
+def test_a_user_is_asked_once(held_out, tmp_path, flag):
+    path = held_out.prefix + ENDINGS[flag]
+    changes = dict({"valid_input_file": held_out.prefix + ".valid.tfrecord"},
+                   **{flag: "%s,%s" % (path, path)})
+    message = refusal(held_out, tmp_path, **changes)
+    assert "--%s: it asks user 1 twice; name each file once" % flag in message
+
+
 def test_users_with_too_few_items_are_not_missing():
     history = {"user_1": [[4, 5]], "user_2": [[1]], "user_3": [[1, 2, 3]]}
     consistency.check_users("x", {3}, history)

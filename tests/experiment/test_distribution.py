@@ -110,6 +110,10 @@ def test_no_two_tasks_drop_the_same_units_and_the_chief_those_of_one_process(
     ("multi_worker", "{", "is not a cluster"),
     ("multi_worker", "[]", "is not a cluster"),
     ("multi_worker", '{"cluster": {"worker": 3}}', "is not a cluster"),
+    ("multi_worker", '{"cluster": {"worker": "host:2222"}}',
+     "the worker's addresses are no list"),
+    ("multi_worker", json.dumps({"cluster": WORKERS, "task": {
+        "type": ["worker"], "index": 0}}), "is not in the cluster"),
     ("multi_worker", json.dumps({"cluster": WORKERS, "task": {
         "type": "worker", "index": 3}}), "worker 3 is not in the cluster"),
     ("multi_worker", json.dumps({"cluster": WORKERS, "task": {

@@ -102,6 +102,16 @@ def test_memory_that_does_not_suffice_has_remedies(tmp_path, capsys):
     assert "--batch_size" in line and "OOM when allocating" in line
 
 
+def test_a_folder_that_is_gone_is_no_reason_for_too_little_memory(
+        tmp_path, capsys):
+    line = line_of(tf.errors.NotFoundError(None, None, "x"), [],
+                   tmp_path / "gone", capsys)
+    assert "the folder %s, to be written" % (tmp_path / "gone") in line
+    line = line_of(tf.errors.ResourceExhaustedError(None, None, "OOM"), [],
+                   tmp_path / "gone", capsys)
+    assert "the memory does not suffice" in line
+
+
 def test_a_file_without_the_right_to_it_is_named(records, tmp_path, capsys):
     assert line_of(
         tf.errors.PermissionDeniedError(None, None, "/x/y; Permission denied"),

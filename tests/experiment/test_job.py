@@ -235,7 +235,7 @@ def test_evaluation_without_a_checkpoint(dataset, tmp_path):
 
 
 def test_an_init_checkpoint_that_is_not_there(dataset, tmp_path):
-    assert_refused(dataset, tmp_path, "nowhere", "not a readable checkpoint",
+    assert_refused(dataset, tmp_path, "nowhere.index is not there", "the common start",
                    init_checkpoint=tmp_path / "nowhere")
 
 
@@ -291,14 +291,22 @@ def test_too_small_a_catalogue_names_the_remedy(tmp_path):
     assert output.splitlines()[2].startswith("full")
 
 
-def test_the_catalogue_need_suffice_for_those_who_are_ranked_alone():
+def test_the_catalogue_need_suffice_for_those_who_are_ranked_alone(monkeypatch):
     words = mock.Mock(get_item_count=lambda: 120)
     history = {"user_1": [list(range(1, 9))], "user_2": [list(range(1, 50))]}
-    args = argparse.Namespace(do_eval=True, do_train=False, protocols=["paper"],
-                              candidates_file=None, max_seq_length=5)
-    for users, refused in ((None, "user 2"), ([1], None), ([2], "user 2")):
+    args = argparse.Namespace(
+        do_eval=True, do_train=False, protocols=["paper"],
+        candidates_file=None, max_seq_length=5, allow_missing_users=False)
+    monkeypatch.setattr(job.input_pipeline, "read_targets", {
+        "all": {1: 3, 2: 3}, "one": {1: 3}}.get)
+    for users, files, missing, refused in (
+            (None, "one", False, "user 2"), ([1], "all", False, None),
+            ([2], "all", False, "user 2"), (None, "all", True, "user 2"),
+            (None, "one", True, None)):
+        args.allow_missing_users = missing
         try:
-            job._check_catalogue(words, history, users, args)
+            job._check_catalogue(words, history, {"test_input_file": files},
+                                 users, args)
             assert refused is None
         except ValueError as error:
             assert refused is not None and refused in str(error)

@@ -89,8 +89,11 @@ def test_a_training_without_a_checkpoint_begins_from_what_it_was_to(folder):
     assert completed(folder, do_train=True)["init_checkpoint"] == "older"
     assert completed(folder, "init_checkpoint", do_train=True,
                      init_checkpoint="mine")["init_checkpoint"] == "mine"
-    (folder / "model.ckpt-0.index").write_bytes(b"")
-    assert completed(folder, do_train=True)["init_checkpoint"] is None
+
+
+def test_a_training_that_goes_on_still_tells_what_it_began_from(folder):
+    (folder / "model.ckpt-7.index").write_bytes(b"")
+    assert completed(folder, do_train=True)["init_checkpoint"] == "older"
 
 
 def test_from_python_a_directory_gives_all_but_what_the_call_is_to_do(folder):

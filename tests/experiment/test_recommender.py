@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -182,8 +183,16 @@ def test_three_lines_of_python_with_titles(trained, named):
     assert model.recommend(["u7"])[0].key == "u7"
 
 
+def test_paths_may_be_paths(dataset, trained, job):
+    model = load(trained[0] / "run",
+                 vocab_filename=pathlib.Path(dataset.prefix + ".vocab"))
+    assert model.recommend([["3"]]) == load(
+        str(trained[0] / "run")).recommend([["3"]])
+
+
 def test_what_python_is_told_of_mistakes(recommender, tmp_path):
     for arguments, fault in (((["no one"], 3), "no user 'no one'"),
+                             (("17", 3), "ask with a list, \\['17'\\]"),
                              (([[1]], ITEMS + 1), "k=%d" % (ITEMS + 1)),
                              (([[1]], 0), "k=0")):
         with pytest.raises(ValueError, match=fault):

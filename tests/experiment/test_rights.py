@@ -84,7 +84,7 @@ def test_run_says_before_the_work_what_it_may_not_read_or_write(
     cases += [(dict({"do_train": False, "do_eval": False, task: True},
                     checkpointDir=str(model), signature=""),
                refused % ("checkpointDir", model))
-              for task in ("do_train", "do_eval", "do_predict", "do_export",
+              for task in ("do_train", "do_eval", "do_export",
                            "export_embeddings")]
     for name in ("best", "eval", "eval_valid"):
         (tmp_path / ("with " + name)).mkdir()
@@ -100,6 +100,23 @@ def test_run_says_before_the_work_what_it_may_not_read_or_write(
     for (_, part), line in zip(cases, lines):
         assert part in line
     assert listing(tmp_path) == before
+
+
+def test_a_closed_model_directory_recommends_to_elsewhere(
+        bound, trained, tmp_path):
+    model = tmp_path / "trained"
+    shutil.copytree(str(trained[0] / "run"), str(model))
+    model.chmod(0o555)
+    asked = ("run.py", "--do_predict", "--checkpointDir=%s" % model)
+    status, _, errors = command(*asked, start=bound)
+    assert status == 1
+    assert ("run.py: error: --predict_output_file: the folder %s cannot be "
+            "written to; " % model) in errors.splitlines()[-1]
+    for elsewhere in ("--predict_items=3 5",
+                      "--predict_output_file=%s" % (tmp_path / "x.tsv")):
+        status, _, errors = command(*asked + (elsewhere,), start=bound)
+        assert status == 0, errors
+    assert (tmp_path / "x.tsv").exists()
 
 
 @pytest.mark.parametrize("task, folder", [
