@@ -11,7 +11,6 @@ of data of its own; so the undisturbed one goes on from the same step, from a
 checkpoint of a training that nothing befell.
 """
 
-import argparse
 import glob
 import hashlib
 import json
@@ -319,7 +318,7 @@ def kill_in_turn(folder, times, seed):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = util.ArgumentParser(__doc__)
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--seed", type=int, default=12345)
     given = parser.parse_args()

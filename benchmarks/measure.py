@@ -114,10 +114,24 @@ def time_evaluation(args):
     return [time.time() - started]
 
 
+# What is measured, and the flags that it needs.
+MEASUREMENTS = {
+    "training": (time_training, ("train_input_file",)),
+    "evaluation": (time_evaluation, (
+        "test_input_file", "vocab_filename", "user_history_filename"))}
+SIZES = ("bert_config_file", "max_seq_length", "max_predictions_per_seq")
+
+
 def main(argv):
-    measurement = {"training": time_training, "evaluation": time_evaluation}
-    with tf.Graph().as_default():
-        seconds = measurement[argv[1]](flags.FLAGS)
+    with util.one_line_errors("measure.py"), tf.Graph().as_default():
+        if len(argv) != 2 or argv[1] not in MEASUREMENTS:
+            raise ValueError("say what to measure: %s"
+                             % " or ".join(sorted(MEASUREMENTS)))
+        measure, needed = MEASUREMENTS[argv[1]]
+        for name in needed + SIZES:
+            if flags.FLAGS[name].value is None:
+                raise ValueError("--%s is needed; no record is read" % name)
+        seconds = measure(flags.FLAGS)
     print(json.dumps({
         "seconds": seconds, "python": platform.python_version(),
         "packages": record.packages(),

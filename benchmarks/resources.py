@@ -6,7 +6,6 @@ Makes its own small dataset; prints memory and open files of the training at
 four moments, read from /proc.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import util  # noqa: E402
 from benchmarks.kill import Place, run_whole  # noqa: E402
 
 
@@ -57,6 +57,6 @@ def main(steps):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = util.ArgumentParser(__doc__)
     parser.add_argument("--steps", type=int, default=2000)
     main(parser.parse_args().steps)

@@ -81,6 +81,12 @@ def main(argv):
     args = flags.FLAGS
     with util.one_line_errors("serve.py"):
         sequences = [items for _, items in read_requests(args.input_file)]
+        if not sequences:
+            raise ValueError("--input_file: %s holds no sequences; give some"
+                             % args.input_file)
+        if not all(size.isdigit() and int(size) for size in args.batch_sizes):
+            raise ValueError("--batch_sizes=%s: give whole numbers from 1"
+                             % ",".join(args.batch_sizes))
         print("| batch | requests/s | sequences/s | p50 | p99 |\n"
               "|---|---|---|---|---|")
         for size in map(int, args.batch_sizes):

@@ -6,9 +6,13 @@ The picture brings its own card and colours, so that it can be read on a light
 page and on a dark one; the same script writes the same bytes.
 """
 
-import argparse
 import io
 import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import util  # noqa: E402
 
 WIDTH, HEIGHT = 940, 380
 SEQUENCE, PROJECTED, MAPS = 24, 168, 336    # left edges of the columns
@@ -162,7 +166,7 @@ def picture():
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = util.ArgumentParser(__doc__)
     parser.add_argument("--output", default=os.path.join(
         os.path.dirname(os.path.abspath(__file__)), "attention.svg"))
     with io.open(parser.parse_args().output, "w", encoding="utf-8",

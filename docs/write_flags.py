@@ -6,7 +6,6 @@ It needs what the commands need: requirements.txt,
 requirements-report.txt and requirements-beam.txt.
 """
 
-import argparse
 import importlib
 import io
 import os
@@ -16,6 +15,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
+import util  # noqa: E402  first: it explains what is missing
 from absl import flags  # noqa: E402
 
 # What a person calls, in the order of use, and what stands before the table.
@@ -114,7 +114,7 @@ def page():
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments = util.ArgumentParser(__doc__)
     arguments.add_argument("--output", default=os.path.join(
         os.path.dirname(os.path.abspath(__file__)), "flags.md"))
     with io.open(arguments.parse_args().output, "w", encoding="utf-8",

@@ -9,7 +9,6 @@ rank may be one place off, for one user of a thousand at most. Whatever else
 differs is another model, or other data.
 """
 
-import argparse
 import os
 import sys
 
@@ -62,7 +61,7 @@ def users_off(published, found):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = util.ArgumentParser(__doc__)
     parser.add_argument("published", help="eval_users.tsv.gz of a folder")
     parser.add_argument("found", help="eval_users.tsv to compare with it")
     given = parser.parse_args()

@@ -8,7 +8,6 @@ with its curves.tsv. What a script trained on short windows before, with
 short_train_steps, comes first: <MODEL>-short beside a model directory.
 """
 
-import argparse
 import os
 import sys
 
@@ -127,7 +126,7 @@ def main(args):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = util.ArgumentParser(__doc__)
     parser.add_argument("models", nargs="+", metavar="MODEL",
                         help="a model directory, or a folder of publish.py")
     parser.add_argument("--names", help="what they are called, comma-separated;"

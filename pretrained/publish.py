@@ -10,7 +10,6 @@ short windows that came before.
 `run.py --do_eval --init_checkpoint=<folder>` gives the same results again.
 """
 
-import argparse
 import gzip
 import os
 import shutil
@@ -115,7 +114,7 @@ def publish(model_dir, target):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = util.ArgumentParser(__doc__)
     parser.add_argument("model_dir", help="what run.py trained and evaluated")
     parser.add_argument("target", help="the folder to make")
     given = parser.parse_args()

@@ -7,7 +7,6 @@ a test file of another generation than the training file's asks the model with
 a token that it was not trained on. Here it becomes [NO_USE].
 """
 
-import argparse
 import os
 import sys
 
@@ -37,6 +36,9 @@ def copy_test_file(model_dir, target):
         raise ValueError("%s has no %s; train it with run.py first"
                          % (model_dir, record.FILE))
     flags = recorded["flags"]
+    if not flags.get("test_input_file"):
+        raise ValueError("%s was trained without --test_input_file; train it "
+                         "with one" % model_dir)
     words = util.load_pickle(flags["vocab_filename"], "FreqVocab")
     mask, other = words.convert_tokens_to_ids(["[MASK]", "[NO_USE]"])
     with util.AtomicFiles() as files:
@@ -48,7 +50,7 @@ def copy_test_file(model_dir, target):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = util.ArgumentParser(__doc__)
     parser.add_argument("model_dir", help="what run.py trained")
     parser.add_argument("target", help="the test file to write")
     given = parser.parse_args()

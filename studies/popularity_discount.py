@@ -8,7 +8,6 @@ lowered by share * log popularity. `run.py --do_eval --init_checkpoint=...`
 evaluates it as any other.
 """
 
-import argparse
 import os
 import shutil
 import sys
@@ -62,7 +61,7 @@ def copy_discounted(model_dir, share, target):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = util.ArgumentParser(__doc__)
     parser.add_argument("model_dir", help="what run.py trained")
     parser.add_argument("share", type=float, help="0 leaves the scores alone")
     parser.add_argument("target", help="the folder to make")

@@ -8,7 +8,6 @@ the full softmax, and by 40 draws of each number of items. The draw is all that
 differs between these. Prints a Markdown table.
 """
 
-import argparse
 import os
 import sys
 
@@ -106,7 +105,7 @@ def table(model_dir, numbers):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = util.ArgumentParser(__doc__)
     parser.add_argument("model_dir", help="what run.py trained")
     parser.add_argument("numbers", type=int, nargs="+",
                         help="how many items to sample")

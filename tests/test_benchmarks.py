@@ -13,7 +13,7 @@ from benchmarks import bench
 from benchmarks import kill, serve
 from benchmarks import synthetic
 from benchmarks import workers
-from conftest import ROOT
+from conftest import command, ROOT
 from data.sequences import read_sequences
 
 
@@ -92,6 +92,28 @@ def test_requests_to_a_saved_model_are_filled_up_to_their_longest():
     made = serve.batches([["a"], ["b", "c"], []], 2)
     assert [next(made).tolist() for _ in range(3)] == [
         [["a", ""], ["b", "c"]], [[""], ["a"]], [["b", "c"], ["", ""]]]
+
+
+@pytest.mark.parametrize("script, given, fault", [
+    ("measure.py", ["--checkpointDir=none"],
+     "say what to measure: evaluation or training"),
+    ("measure.py", ["--checkpointDir=none", "training"],
+     "--train_input_file is needed"),
+    ("serve.py", ["--saved_model=none", "--input_file=%s"],
+     "%s holds no sequences"),
+    ("serve.py", ["--saved_model=none", "--input_file=%s.1",
+                  "--batch_sizes=4,0"],
+     "--batch_sizes=4,0: give whole numbers from 1")])
+def test_what_cannot_be_measured_is_one_line(tmp_path, script, given, fault):
+    path = tmp_path / "asked"
+    path.write_text("")
+    (tmp_path / "asked.1").write_text("a\t1 2\n")
+    status, output, errors = command("benchmarks/" + script, *[
+        one.replace("%s", str(path)) for one in given])
+    assert (status, output) == (1, "")
+    line, = errors.splitlines()
+    assert line.startswith(script + ": error: ")
+    assert fault.replace("%s", str(path)) in line
 
 
 def test_latencies_of_requests_in_a_row_of_the_table():

@@ -11,8 +11,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from conftest import command, ITEMS, LENGTH, results_of, ROOT, run_flags
+from experiment import record
 from stand_ins import copy_project, Machine
-from studies import sampled_noise
+from studies import other_mask_id, sampled_noise
 
 # A stand-in for run_ml-1m.sh: notes its variables and arguments, and ends as
 # the file named after the run says.
@@ -226,6 +227,14 @@ def test_the_other_mask_needs_a_trained_model(tmp_path):
                                 str(tmp_path / "other.tfrecord"))
     assert status == 1 and "has no run_config.json" in errors
     assert len(errors.splitlines()) == 1
+
+
+def test_the_other_mask_needs_a_test_file(trained, tmp_path, monkeypatch):
+    recorded = record.read(str(trained[0] / "run"))
+    recorded["flags"]["test_input_file"] = None
+    monkeypatch.setattr(record, "read", lambda _: recorded)
+    with pytest.raises(ValueError, match="without --test_input_file"):
+        other_mask_id.copy_test_file("mine", str(tmp_path / "x"))
 
 
 def test_the_other_mask_is_all_that_changes(dataset, trained, tmp_path):
