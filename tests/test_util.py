@@ -80,10 +80,19 @@ def test_a_folder_in_the_place_of_an_output_is_said_before_writing(tmp_path):
     assert sorted(os.listdir(str(tmp_path))) == ["one", "two"]
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C comes through: in the background, where the suite may run, a
+    shell ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number, status", [
     (signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stop_amid_the_renames_waits_for_the_last(tmp_path, monkeypatch,
-                                                    number, status):
+                                                    ctrl_c, number, status):
     replace = os.replace
 
     def stopped_replace(*names):
@@ -394,19 +403,15 @@ def test_blanks_in_a_name_stay_and_lines_become_one():
 
 @pytest.mark.parametrize("number, status", [
     (signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_what_a_library_makes_of_a_stop_is_a_stop(number, status, capsys):
-    # In the background, where the suite may run, a shell ignores Ctrl-C.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(SystemExit) as stop:
-            with util.one_line_stops("tool.py", "all is well"):
-                try:
-                    os.kill(os.getpid(), number)
-                except KeyboardInterrupt as error:
-                    raise RuntimeError("%r in step 3" % error)
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
+def test_what_a_library_makes_of_a_stop_is_a_stop(number, status, ctrl_c,
+                                                  capsys):
+    with pytest.raises(SystemExit) as stop:
+        with util.one_line_stops("tool.py", "all is well"):
+            try:
+                os.kill(os.getpid(), number)
+            except KeyboardInterrupt as error:
+                raise RuntimeError("%r in step 3" % error)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert stop.value.code == status
     line, = capsys.readouterr().err.splitlines()
     assert line.startswith("tool.py: stopped by") and "all is well" in line
@@ -420,7 +425,8 @@ def test_an_error_without_a_stop_is_an_error():
 
 @pytest.mark.parametrize("number, raised", [
     (signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, util.Stopped)])
-def test_a_deferred_stop_is_raised_when_it_is_asked_for(number, raised):
+def test_a_deferred_stop_is_raised_when_it_is_asked_for(number, raised,
+                                                        ctrl_c):
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
     with util.deferred_stops() as stop_if_asked:
         stop_if_asked()
