@@ -203,7 +203,6 @@ check_run_flags() {
 # does not, the model directory.
 read_run_flags() {
   local argument
-  check_run_flags "$@"
   init_checkpoint=
   for argument in "$@"; do
     case $argument in
@@ -280,6 +279,7 @@ say_next() {
 # $data_dir/<name>.txt where it is missing; the arguments go to run.py.
 run_dataset() {
   local model=
+  check_run_flags "$@"
   set_defaults
   read_run_flags "$@"
   set_up

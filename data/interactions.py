@@ -301,8 +301,8 @@ def prepare(interactions, choices):
     """Orders, filters and numbers interactions.
 
     Users are numbered from 1 in the order in which the rows first mention them,
-    those without a kept row left out; items from 1 in the order of first appearance in what is written:
-    user by user, each in time order.
+    those without a kept row left out; items from 1 in the order of first
+    appearance in what is written: user by user, each in time order.
 
     Args:
         interactions: Interactions; no longer needed by the caller.

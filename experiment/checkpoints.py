@@ -214,19 +214,15 @@ def trained(job):
 # --- does it fit -----------------------------------------------------------------
 
 def check_checkpoint(checkpoint, config, counts_steps=False):
-    """Raises ValueError when a checkpoint is of another size or form.
+    """Raises ValueError when a checkpoint, a sound one, is of another size or
+    form.
 
     Where `counts_steps`, the number of the step must be in it, too.
 
     The attention forms but one have the same variables, so the form is read
     from the model config that training wrote beside the checkpoint.
     """
-    try:
-        shapes = dict(tf.train.list_variables(checkpoint))
-    except (tf.errors.OpError, ValueError) as error:
-        raise ValueError("%s is not a readable checkpoint (%s); pass the "
-                         "common start of its files' names"
-                         % (checkpoint, str(error).split("\n")[0]))
+    shapes = dict(tf.train.list_variables(checkpoint))
     fault = checkpoint_mismatch(config, shapes)
     if fault is None and counts_steps and "global_step" not in shapes:
         fault = "its global_step is missing"
