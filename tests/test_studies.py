@@ -123,16 +123,21 @@ def test_a_sampled_softmax_is_trained_by_the_fast_recipe(trainings):
 
 
 def test_the_wider_model_is_trained_as_validation_chose(trainings):
-    run, = trainings("width")
-    assert run["run"] == "128-1"
+    runs = trainings("width")
     chosen = {
-        "recipe": "fast", "dim": "128", "random_seed": "1",
-        "short_train_steps": "15000", "short_learning_rate": "2e-3",
-        "short_warmup_steps": "1000",
-        "num_train_steps": "3000", "hidden_dropout_prob": "0.1",
-        "attention_probs_dropout_prob": "0.1", "shift_positions": "False"}
-    assert {key: run.get(key) for key in chosen} == chosen
-    assert not {"learning_rate", "holdout_validation"} & set(run)
+        "recipe": "fast", "dim": "128", "short_train_steps": "15000",
+        "short_learning_rate": "2e-3", "short_warmup_steps": "1000",
+        "hidden_dropout_prob": "0.1", "attention_probs_dropout_prob": "0.1",
+        "shift_positions": "False"}
+    for run in runs:
+        assert {key: run.get(key) for key in chosen} == chosen
+        assert "learning_rate" not in run
+    assert [[run.get(key) for key in (
+        "run", "num_train_steps", "random_seed", "holdout_validation",
+        "selection_metric")] for run in runs] == [
+            ["128-1", "3000", "1", None, None],
+            ["128-6000-validated", "6000", None, "True", "full/ndcg@10"],
+            ["128-6000-1", "6000", "1", None, None]]
 
 
 def test_the_published_models_are_asked_again_with_less_popularity(trainings):
