@@ -74,16 +74,26 @@ set_up() {
   wanted=$(printf '%s\n' "${arguments[@]}"; cat requirements.txt "$@")
   stamp=$venv/installed${1:+-${1//\//-}}
   if ! is_stamped "$stamp" "$wanted"; then
-    echo "setting up Python $version in $venv; this happens once" >&2
     "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null \
       || fail "$PYTHON has no venv module; install it (on Debian and Ubuntu: apt install python$version-venv) or set PYTHON= to another"
-    "$PYTHON" -m venv "$venv"
-    # The pip that comes with Python 3.6 cannot install TensorFlow's wheel.
-    "$venv/bin/python" -m pip install --quiet --upgrade pip
-    "$venv/bin/python" -m pip install --quiet "${arguments[@]}"
-    printf '%s\n' "$wanted" > "$stamp"
+    mkdir -p "$VENVS"
+    (
+      # A script beside this one may be at it; some systems have no flock.
+      ! command -v flock >/dev/null 2>&1 || flock 8 || true
+      is_stamped "$stamp" "$wanted" || make_venv
+    ) 8> "$VENVS/.lock"
   fi
   PYTHON=$venv/bin/python
+}
+
+# Makes and fills the environment that set_up describes.
+make_venv() {
+  echo "setting up Python $version in $venv; this happens once" >&2
+  "$PYTHON" -m venv "$venv"
+  # The pip that comes with Python 3.6 cannot install TensorFlow's wheel.
+  "$venv/bin/python" -m pip install --quiet --upgrade pip
+  "$venv/bin/python" -m pip install --quiet "${arguments[@]}"
+  printf '%s\n' "$wanted" > "$stamp"
 }
 
 # How to train: as published, or in half an hour, as held-out validation chose
@@ -187,12 +197,14 @@ suffix() {
 }
 
 # Refuses arguments for run.py that it would read and the script would miss:
-# -name=value, a flag and its value as two arguments, another model directory.
+# -name=value, a flag and its value as two arguments, another model directory or
+# model config.
 check_run_flags() {
   local argument
   for argument in "$@"; do
     case $argument in
       --checkpointDir=* | --signature=*) fail "$argument: set model_dir= before the command instead" ;;
+      --bert_config_file=*) fail "$argument: set bert_config_file= before the command instead" ;;
       --*) ;;
       *) fail "'$argument' is not a flag; flags are written --name=value" ;;
     esac

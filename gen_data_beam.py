@@ -6,8 +6,10 @@ It needs requirements-beam.txt. Flags that it does not have are Beam's own:
 --runner=FlinkRunner --flink_master=... and so on.
 """
 
+import contextlib
 import difflib
 import glob
+import io
 import logging
 import os
 import shutil
@@ -92,7 +94,7 @@ def generate(patterns, target, options, beam_flags, holdout_validation=False,
     started = time.time()
     window_step(options.max_seq_length, options.prop_sliding_window)
     generation.check_shards(num_shards, None)
-    pipeline = Pipeline(options=PipelineOptions(beam_flags))
+    pipeline = Pipeline(options=_read_options(beam_flags))
     files = beam_steps.find_files(patterns)
     is_local = FileSystems.get_scheme(target) is None
     if is_local:
@@ -125,6 +127,16 @@ def generate(patterns, target, options, beam_flags, holdout_validation=False,
     _log_result(result, target, time.time() - started, holdout_validation)
     if is_local:
         generation.log_other_files(target, num_shards)
+
+
+def _read_options(beam_flags):
+    """PipelineOptions of Beam's flags; ValueError where Beam refuses one."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return PipelineOptions(beam_flags)
+    except SystemExit:  # of argparse, after its usage
+        raise ValueError(said.getvalue().splitlines()[-1].split(": error: ")[-1])
 
 
 def _log_result(result, target, seconds, holdout_validation):

@@ -74,7 +74,7 @@ def read_runs(folders, names):
         raise ValueError("--names=%s does not give each of the %d runs a name "
                          "of its own" % (",".join(names), len(folders)))
     for name in names:
-        if not name.isprintable():
+        if not (name and name.isprintable()):
             raise ValueError("the name %s of a run cannot be printed; give "
                              "others with --names" % ascii(name))
     return [read_run(folder, name, number)
@@ -140,6 +140,8 @@ def main(argv):
         check_choice("metrics", args.metrics, evaluation.METRICS)
         if args.protocols is not None:
             check_choice("protocols", args.protocols, evaluation.PROTOCOLS)
+        if not args.output:
+            raise ValueError("--output is empty; name a folder")
         if os.path.exists(args.output) and not os.path.isdir(args.output):
             raise ValueError("--output: %s is a file; name a folder"
                              % args.output)

@@ -66,7 +66,7 @@ class AtomicFiles(object):
     Use as a context manager: write to `path(final_name)` inside the block.
     When the block ends well every file is renamed, and Ctrl-C and SIGTERM
     wait for the last; when it raises, no temporary file is left behind. What
-    killed processes of this machine left in the same folder is removed. Of
+    killed processes of this machine left in the same folders is removed. Of
     the main thread, as signals are.
     """
 
@@ -81,7 +81,8 @@ class AtomicFiles(object):
         """
         if os.path.isdir(final_name):
             raise ValueError(in_the_way(final_name))
-        if not self._temporary:
+        if os.path.dirname(final_name) not in map(os.path.dirname,
+                                                  self._temporary):
             remove_leftovers(os.path.dirname(final_name) or ".")
         self._temporary[final_name] = temporary_name(final_name)
         return self._temporary[final_name]

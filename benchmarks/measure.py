@@ -63,6 +63,10 @@ def _plain_train_op(config, args, features):
 def time_training(args):
     """list of float, the seconds of each measured training step."""
     config = load_config(args, None)
+    if args.graph == "plain" and (config.attention_form == "cross_gram"
+                                  or args.num_sampled):
+        raise ValueError("--graph=plain has neither cross_gram nor "
+                         "--num_sampled; leave it out")
     files = input_pipeline.expand_files(
         args.train_input_file, "train_input_file")
     tf.set_random_seed(args.random_seed)
@@ -89,6 +93,8 @@ def time_evaluation(args):
     Scoring and ranking under --protocols, baselines included; the weights
     are random, which costs the same.
     """
+    if args.graph == "plain":
+        raise ValueError("--graph=plain is of a training; leave it out")
     words = util.load_pickle(args.vocab_filename, "FreqVocab")
     history = util.load_pickle(args.user_history_filename, "dict")
     evaluator = evaluation.Evaluator(words, history, args.protocols)

@@ -56,7 +56,7 @@ def find_files(patterns):
 
     Raises:
         ValueError: a pattern matches nothing, or its filesystem cannot be
-            asked.
+            asked; or a file is matched twice.
     """
     files = []
     for pattern in patterns:
@@ -71,6 +71,10 @@ def find_files(patterns):
                              % pattern)
         files += sorted((file.path, file.size_in_bytes)
                         for file in found.metadata_list)
+    for number, (path, _) in enumerate(files):
+        if path in [name for name, _ in files[:number]]:
+            raise ValueError("--input: %s is matched twice; name each file "
+                             "once" % path)
     return files
 
 

@@ -23,10 +23,11 @@ class Evaluator(object):
             the protocols, for the model, then "<baseline>/<protocol>".
         seed_ranks: list of the like for the further seeds: the model's ranks
             under the sampled protocols.
-        candidates: dict, protocol -> {user: int32 array, target first}; see
+        candidates: dict, protocol -> {user: ints, target first}; see
             __init__.
         repeats: int, users whose target occurs in their history before. It is
-            ranked among items that do not: repeats are not asked for.
+            ranked among items that do not, but for what `seed` draws from
+            before the window: repeats are not asked for.
     """
 
     def __init__(self, words, user_history, protocols=PROTOCOLS,

@@ -4,6 +4,7 @@ import collections
 import contextlib
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -18,8 +19,11 @@ MULTI_WORKER, PARAMETER_SERVER = "multi_worker", "parameter_server"
 STRATEGIES = (NONE, MIRRORED, MULTI_WORKER, PARAMETER_SERVER)
 VARIABLE = "TF_CONFIG"  # the environment's word for cluster and task
 
+_ADDRESS = re.compile(r".*[^:]:[0-9]{1,5}\Z")
+
 LOOK_EVERY = 2.0  # seconds between two looks at the tasks that are needed
-LOOKS = 10        # that find one gone, before it counts as gone
+LOOKS = 7         # that find one gone, before it counts as gone; one that finds
+                  # no machine takes LOOK_EVERY itself
 
 # What trains: `workers` is how many processes do, and this one is `task`, as
 # (type, index); `needed` are the (name, address) of those that it cannot go on
@@ -87,14 +91,19 @@ def _parse(text):
             if not isinstance(addresses, list):
                 raise TypeError("the %s's addresses are no list" % kind)
             spec[kind] = list(map(str, addresses))
+            for address in spec[kind]:
+                if not _ADDRESS.match(address):
+                    raise ValueError("%r is no host:port" % address)
         task = value.get("task", {})
-        task = (str(task.get("type", "worker")), int(task.get("index", 0)))
-    except (ValueError, TypeError, AttributeError) as error:
+        kind, index = str(task.get("type", "worker")), str(task.get("index", 0))
+        if not index.isdigit():
+            raise ValueError("the index %s is no number of a task" % index)
+        index = int(index)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             "%s is not a cluster (%s): %s; write {\"cluster\": {\"worker\": "
             "[\"host:port\", ...]}, \"task\": {\"type\": \"worker\", \"index\": "
             "0}}" % (VARIABLE, error, util.quote(text)))
-    kind, index = task
     if spec and kind != "evaluator" and not (
             0 <= index < len(spec.get(kind, ()))):
         raise ValueError("%s: the task %s %d is not in the cluster, which has "
@@ -102,7 +111,7 @@ def _parse(text):
                              VARIABLE, kind, index, ", ".join(
                                  "%d %s" % (len(spec[name]), name)
                                  for name in sorted(spec)) or "no tasks"))
-    return spec, task
+    return spec, (kind, index)
 
 
 @contextlib.contextmanager
@@ -192,7 +201,8 @@ def _watch(cluster, is_done, stop):
 def _answers(address):
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), LOOK_EVERY).close()
+        socket.create_connection(
+            (host.strip("[]"), int(port)), LOOK_EVERY).close()
         return True
     except (OSError, ValueError):
         return False

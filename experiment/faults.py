@@ -65,6 +65,9 @@ def _explain(error, paths, folder):
         return ("the memory does not suffice (%s); a smaller --batch_size or "
                 "--eval_batch_size, a smaller model or --num_sampled needs "
                 "less" % text)
+    elif "start gRPC server" in text:
+        return ("this task's address in TF_CONFIG cannot be served (%s); end "
+                "what listens there, or correct it" % text)
     elif not os.path.isdir(folder):
         return ("the folder %s, to be written to, is not there; put it back, "
                 "or begin anew" % folder)

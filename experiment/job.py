@@ -15,7 +15,7 @@ from data import randomness  # noqa: E402
 from experiment import (  # noqa: E402
     consistency, distribution, record, requests, selection, validation)
 from experiment.checkpoints import (  # noqa: E402
-    find_checkpoint, named_checkpoint)
+    find_checkpoint, named_checkpoint, saved)
 from experiment.names import read_names  # noqa: E402
 
 TASKS = ("do_train", "do_eval", "do_predict", "do_export", "export_embeddings")
@@ -193,7 +193,7 @@ def _check_cluster(args):
     if not args.do_train:
         return distribution.ALONE
     cluster = distribution.read_cluster(args.distribution_strategy)
-    if args.valid_input_file and cluster != distribution.ALONE:
+    if args.valid_input_file and cluster is not distribution.ALONE:
         raise ValueError(
             "--valid_input_file: validations choose a checkpoint in a training "
             "of one process alone; leave it out with "
@@ -319,7 +319,8 @@ def _check_catalogue(words, user_history, files, eval_users, args):
     """Raises ValueError where there are too few items to draw negatives from:
     now, not after a training."""
     asked = []
-    if args.do_eval and not (args.candidates_file
+    # Candidates of a file are those of the first seed.
+    if args.do_eval and not (args.candidates_file and args.eval_seeds == 1
                              and os.path.exists(args.candidates_file)):
         asked.append(("test_input_file", eval_users, args.protocols, 0))
     if args.do_train and args.valid_input_file:
@@ -365,7 +366,7 @@ def check_job(args):
     if any(getattr(args, flag) is not None for flag in requests.ASKING):
         args.do_predict = True  # to ask is enough
     _check_choices(args)
-    args.init_checkpoint = named_checkpoint(args.init_checkpoint)
+    args.init_checkpoint = _first_checkpoint(args)
     files = _check_files(args)
     words, user_history = _read_data(files)
     config = load_config(args, words)
@@ -409,6 +410,26 @@ def check_job(args):
                checkpoint, chosen, validation, sums, began_from, eval_users,
                _check_candidates(files, words, eval_users, args), names, asked,
                _check_cluster(args), args)
+
+
+def _first_checkpoint(args):
+    """The checkpoint that --init_checkpoint names, or None.
+
+    A training that goes on has no need of it any more, and it may be gone: it
+    began from the one in its record, and still did.
+    """
+    given, model_dir = args.init_checkpoint, args.checkpointDir + args.signature
+    goes_on = args.do_train and saved(model_dir)
+    recorded = record.read(model_dir) if goes_on else None
+    if recorded is None:
+        return named_checkpoint(given)
+    first = recorded["flags"].get("init_checkpoint")
+    if given and (not first or os.path.realpath(given) not in map(
+            os.path.realpath, (first, os.path.dirname(first)))):
+        util.log("%s began from %s, not --init_checkpoint=%s; another "
+                 "--checkpointDir begins there"
+                 % (model_dir, first or "nothing", given))
+    return first
 
 
 def _began_from(recorded, start, args):

@@ -84,7 +84,7 @@ def evaluate(job, checkpoint):
         util.say(evaluation.summary_table(results, args.protocols))
     if evaluator.repeats:
         util.say("%.1f %% of the users are asked for an item that they had "
-                 "before; no other such item is among its candidates"
+                 "before, among candidates that they had not"
                  % (100.0 * evaluator.repeats / len(evaluator.users)))
     return results
 

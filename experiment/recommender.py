@@ -1,6 +1,6 @@
 """What to take next: the graph that recommends, and a session around it."""
 
-import collections
+import collections.abc
 import itertools
 
 import numpy as np
@@ -157,8 +157,9 @@ class Recommender(object):
             ValueError: an unknown user, no list, or k is not within the
                 catalogue.
         """
-        if isinstance(sequences_or_users, str):
-            raise ValueError("%r is one user; ask with a list, [%r]"
+        if isinstance(sequences_or_users, (str, bytes, dict)) or not isinstance(
+                sequences_or_users, collections.abc.Iterable):
+            raise ValueError("%r is no list; for one user ask with [%r]"
                              % ((sequences_or_users,) * 2))
         check_k(k, self._names.items, "k")
         asked = [(str(index),) + self._names.known_ids(one)

@@ -264,7 +264,7 @@ def read_evaluation(folder):
         ValueError: it is no such record.
     """
     return _read(os.path.join(folder, EVALUATION_FILE), "an evaluation", {
-        "flags": _is_table, "data_files": _is_table_of_tables,
+        "flags": _is_table, "data_files": _are_checksums,
         "checkpoint": lambda value: isinstance(value, str),
         "step": _is_integer})
 
@@ -277,8 +277,10 @@ def _is_table(value):
     return isinstance(value, dict)
 
 
-def _is_table_of_tables(value):
-    return _is_table(value) and all(map(_is_table, value.values()))
+def _are_checksums(value):
+    return _is_table(value) and all(
+        _is_table(sums) and all(isinstance(one, str) for one in sums.values())
+        for sums in value.values())
 
 
 def _is_earlier_training(value):
@@ -296,7 +298,7 @@ def _are_starts(value):
 
 
 _TRAINING_RULES = {
-    "flags": _is_table, "data_files": _is_table_of_tables,
+    "flags": _is_table, "data_files": _are_checksums,
     "validation": (HELD_OUT, FOLDED, UNKNOWN).__contains__,
     "seed": _is_integer, "started_from_step": _is_integer,
     "began_from": _is_earlier_training, "earlier_starts": _are_starts}

@@ -2,6 +2,7 @@
 
 import io
 import json
+import numbers
 import os
 
 import util
@@ -49,6 +50,7 @@ def _parse_json(line):
                         '"2"]}, ids as text or integers')
     try:
         found = json.loads(line)
+        json.dumps(found, ensure_ascii=False).encode("utf-8")  # half a pair
         key, items = found["key"], found["items"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise wanted
@@ -70,8 +72,9 @@ def check_k(k, items, flag):
     Args:
         k: int. items: list, of `Names`. flag: str, for the error.
     """
-    if not 1 <= k < len(items):
-        raise ValueError("%s=%d is not from 1 to the %d items of the "
+    if (not isinstance(k, numbers.Integral) or isinstance(k, bool)
+            or not 1 <= k < len(items)):
+        raise ValueError("%s=%r is not a whole number from 1 to the %d items of the "
                          "catalogue; choose another"
                          % (flag, k, len(items) - 1))
 

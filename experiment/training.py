@@ -77,7 +77,8 @@ def train(job):
         return
     with contextlib.ExitStack() as held:
         with util.one_line_errors("run.py"):
-            strategy = distribution.make(args.distribution_strategy)
+            with faults.one_line_faults([], ".", str):
+                strategy = distribution.make(args.distribution_strategy)
             distribution.check_batch(strategy, job.cluster, args.batch_size)
             os.makedirs(job.model_dir, exist_ok=True)
             if job.cluster.is_chief:
@@ -145,9 +146,7 @@ def _tell_changes(job, start):
     there = dict(recorded["flags"], **recorded["model_config"])
     given = dict(vars(job.args), **job.config.to_dict())
     changed = ["--%s=%s, not %s" % (flag, there[flag], given[flag])
-               for flag in RECIPE + (
-                   ("init_checkpoint",) if given["init_checkpoint"] else ())
-               if there.get(flag, given[flag]) != given[flag]]
+               for flag in RECIPE if there.get(flag, given[flag]) != given[flag]]
     if changed and job.cluster.is_chief:
         util.log("%s was trained to step %d with %s; another --checkpointDir "
                  "begins anew" % (job.model_dir, start, ", ".join(changed)))
@@ -208,7 +207,7 @@ def _run(job, strategy, input_fn, hooks):
     steps = job.args.num_train_steps
     estimator = model_fn.make_estimator(job, training=True, strategy=strategy)
     try:
-        if job.cluster == distribution.ALONE:
+        if job.cluster is distribution.ALONE:
             estimator.train(input_fn, max_steps=steps, hooks=hooks)
         else:
             # It starts this task's server; it would evaluate in a task of its

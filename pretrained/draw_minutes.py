@@ -55,9 +55,10 @@ def from_its_first_step(folder):
     if short is None:
         return own
     first = validations(short)
+    curves = events.read_curves(short)  # and of evaluations, at any time
     taken = max(curve.seconds.max()
-                for curves in events.read_curves(short).values()
-                for curve in curves.values())
+                for folder in (events.TRAINING, events.VALIDATION)
+                for curve in curves.get(folder, {}).values())
     return {tag: events.Curve(
         np.append(first[tag].steps, own[tag].steps),
         np.append(first[tag].values, own[tag].values),

@@ -14,7 +14,6 @@ import gzip
 import os
 import shutil
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -35,7 +34,8 @@ def evaluated_checkpoint(model_dir):
     """The checkpoint that the results of a model directory are of.
 
     Raises:
-        ValueError: it was not evaluated, or the checkpoint is gone.
+        ValueError: it was not evaluated, or not as it would be again, or the
+            checkpoint is gone.
     """
     recorded = record.read_evaluation(model_dir)
     if recorded is None:
@@ -47,11 +47,27 @@ def evaluated_checkpoint(model_dir):
     if folder not in (own, os.path.join(own, selection.FOLDER)):
         raise ValueError("the results in %s are of %s, another directory's; "
                          "publish that one" % (model_dir, folder))
-    for folder in (os.path.join(model_dir, selection.FOLDER), model_dir):
-        if os.path.exists(os.path.join(folder, name + ".index")):
-            return os.path.join(folder, name)
-    raise ValueError("the evaluated checkpoint %s is not in %s any more; "
-                     "evaluate again" % (name, model_dir))
+    _check_repeatable(model_dir, recorded["flags"])
+    there = os.path.join(model_dir, os.path.relpath(folder, own), name)
+    if not os.path.exists(there + ".index"):
+        raise ValueError("the evaluated checkpoint %s is not there any more; "
+                         "evaluate again" % os.path.normpath(there))
+    return os.path.normpath(there)
+
+
+def _check_repeatable(model_dir, asked):
+    """Raises ValueError where the flags of an evaluation are not those that
+    --do_eval alone takes again."""
+    trained = record.read(model_dir)
+    usual = dict(trained["flags"] if trained else asked,
+                 eval_users=None, candidates_file=None)
+    for flag in ("eval_users", "candidates_file", "protocols",
+                 "use_pop_random"):
+        if (asked.get(flag) or None) != (usual.get(flag) or None):
+            raise ValueError(
+                "the results in %s are those of --%s=%s, which the published "
+                "model would not be evaluated with; evaluate again without it"
+                % (model_dir, flag, asked[flag]))
 
 
 def write_slim(checkpoint, folder, changed):
@@ -91,7 +107,9 @@ def publish(model_dir, target):
     checkpoint = evaluated_checkpoint(model_dir)
     parent = os.path.dirname(os.path.abspath(target))
     os.makedirs(parent, exist_ok=True)
-    folder = tempfile.mkdtemp(prefix=".publishing-", dir=parent)
+    util.remove_leftovers(parent)
+    folder = util.temporary_name(os.path.abspath(target))
+    os.mkdir(folder)
     try:
         write_slim(checkpoint, folder, {})
         for name in COPIED:
@@ -106,7 +124,6 @@ def publish(model_dir, target):
         if short:
             os.mkdir(os.path.join(folder, events.SHORT))
             write_curves(short, os.path.join(folder, events.SHORT))
-        os.chmod(folder, 0o755)
         os.rename(folder, target)
     except BaseException:
         shutil.rmtree(folder)
@@ -118,6 +135,7 @@ if __name__ == "__main__":
     parser.add_argument("model_dir", help="what run.py trained and evaluated")
     parser.add_argument("target", help="the folder to make")
     given = parser.parse_args()
-    with util.one_line_errors("publish.py"):
+    with util.one_line_stops("publish.py", "nothing was published"), \
+            util.one_line_errors("publish.py"):
         publish(given.model_dir, given.target)
     util.log("wrote %s" % given.target)

@@ -166,7 +166,7 @@ def write_table(path, curves):
 
 def _read_table(path):
     """What `write_table` wrote, as `read_curves` returns it."""
-    points = collections.OrderedDict()
+    points, number = collections.OrderedDict(), 0
     util.check_utf8(path)
     with io.open(path, encoding="utf-8-sig", errors="replace") as stream:
         for number, line in enumerate(stream, 1):
@@ -186,6 +186,8 @@ def _read_table(path):
                     "%s:%d: %s, where %s belong; publish the model directory "
                     "again" % (path, number, error,
                                ", ".join(_HEADER.split("\t"))))
+    if not number:
+        raise ValueError("%s is empty; publish the model directory again" % path)
     return collections.OrderedDict(
         (folder, {tag: Curve(*[np.array(column) for column in zip(*found)])
                   for tag, found in tags.items()})

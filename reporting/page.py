@@ -52,6 +52,8 @@ def p_cell(p, without):
     """Text of a p-value; `without` where it is None."""
     if p is None:
         return without
+    if p == 0:  # smaller than any float64
+        return "<1e-300"
     return "%.4f" % p if p >= 1e-4 else "%.0e" % p
 
 

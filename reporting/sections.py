@@ -101,9 +101,10 @@ def _candidate_notes(runs, protocol):
     """list of str: which evaluations had other candidates by their flags."""
     notes = []
     flags = [(run.name, run.evaluation["flags"]) for run in runs
-             if run.evaluation]
+             if run.evaluation and protocol in evaluated_protocols(run.results)]
     uniform = [name for name, values in flags
-               if not values.get("use_pop_random", True)]
+               if not (values.get("use_pop_random", True)
+                       or values.get("candidates_file"))]
     if protocol == "seed" and uniform:
         notes.append("Drawn uniformly instead, by --use_pop_random=False: %s."
                      % ", ".join(uniform))

@@ -11,6 +11,7 @@ from scipy import stats
 
 SAMPLES = 10000   # bootstrap resamples: p-values down to 2 / 10001
 BINS = 5          # quantile bins of a breakdown
+ROUNDING = 1e-12  # what equal metrics, all within [0, 1], may differ by
 _CHUNK = 2 ** 21  # indices drawn at once
 
 # One metric of two runs over the same users; `better` and `worse` count the
@@ -120,7 +121,8 @@ def cohens_d(differences):
     if not differences.any():
         return 0.0
     deviation = differences.std(ddof=1) if len(differences) > 1 else 0.0
-    return float(differences.mean() / deviation) if deviation else None
+    return float(differences.mean() / deviation) if deviation > ROUNDING \
+        else None
 
 
 # --- two groups of trainings over the same users ------------------------------
@@ -179,7 +181,7 @@ def two_way_error(reference, other):
                 for group in groups]
     of_both = sum(_interaction(group) / group.size for group in groups)
     variance = max(of_users + sum(of_seeds) - of_both, of_users, sum(of_seeds))
-    if not variance:
+    if variance <= ROUNDING ** 2:
         return 0.0, None
     freedom = variance ** 2 / (of_users ** 2 / (users - 1) + sum(
         part ** 2 / (group.shape[1] - 1)
@@ -197,7 +199,7 @@ def _interaction(values):
 def welch_p(reference, other):
     """Two-sided p of Welch's t-test (Biometrika 34, 1947), one value a seed;
     None where none of the two groups varies."""
-    if not np.ptp(reference) and not np.ptp(other):
+    if max(np.ptp(reference), np.ptp(other)) <= ROUNDING:
         return None
     parts = [group.var(ddof=1) / len(group) for group in (reference, other)]
     freedom = sum(parts) ** 2 / sum(

@@ -35,7 +35,7 @@ run() {
   done
   mkdir -p "$runs"
   (
-    flock --nonblock 9 || exit 0
+    flock --nonblock 9 || exit $(($? == 1 ? 0 : 1))  # 1: it is held
     [ -f "$runs/$name/eval_results.txt" ] || env "${variables[@]}" \
       model_dir="$runs/$name" "./run_${dataset:-ml-1m}.sh" "$@"
   ) 9> "$runs/.$name.lock" || status=$?

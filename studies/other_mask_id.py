@@ -41,6 +41,7 @@ def copy_test_file(model_dir, target):
                          "with one" % model_dir)
     words = util.load_pickle(flags["vocab_filename"], "FreqVocab")
     mask, other = words.convert_tokens_to_ids(["[MASK]", "[NO_USE]"])
+    util.check_parent(target, "target")
     with util.AtomicFiles() as files:
         with tf.python_io.TFRecordWriter(files.path(target)) as writer:
             for path in input_pipeline.expand_files(

@@ -12,6 +12,7 @@ discount() {
   local folder=pretrained/ml-1m-cross_published-$1 share copy
   local evaluated=(bert_config_file="$folder/bert_config.json" --do_train=False)
   run "$1-0" "${evaluated[@]}" --init_checkpoint="$folder"
+  is_done "$1-0" || return 0
   for share in 0.25 0.5 0.75 1; do
     copy=$runs/$1-$share-model
     [ -f "$copy/checkpoint" ] \

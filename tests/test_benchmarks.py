@@ -3,6 +3,7 @@
 import ast
 import collections
 import json
+import os
 import subprocess
 import sys
 
@@ -94,11 +95,24 @@ def test_requests_to_a_saved_model_are_filled_up_to_their_longest():
         [["a", ""], ["b", "c"]], [[""], ["a"]], [["b", "c"], ["", ""]]]
 
 
+PLAIN = ["--graph=plain", "--bert_config_file=" + os.path.join(
+    ROOT, "bert_train", "bert_config_ml-1m_64.json")] + [
+        "--%s=9" % name for name in (
+            "checkpointDir", "train_input_file", "test_input_file",
+            "vocab_filename", "user_history_filename", "max_seq_length",
+            "max_predictions_per_seq")]
+
+
 @pytest.mark.parametrize("script, given, fault", [
     ("measure.py", ["--checkpointDir=none"],
      "say what to measure: evaluation or training"),
     ("measure.py", ["--checkpointDir=none", "training"],
      "--train_input_file is needed"),
+    ("measure.py", PLAIN + ["training", "--attention_form=cross_gram"],
+     "--graph=plain has neither cross_gram nor --num_sampled"),
+    ("measure.py", PLAIN + ["training", "--num_sampled=9"],
+     "--graph=plain has neither cross_gram nor --num_sampled"),
+    ("measure.py", PLAIN + ["evaluation"], "--graph=plain is of a training"),
     ("serve.py", ["--saved_model=none", "--input_file=%s"],
      "%s holds no sequences"),
     ("serve.py", ["--saved_model=none", "--input_file=%s.1",

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -115,6 +116,33 @@ def test_two_workers_train_as_one_process_and_the_chief_evaluates(
     assert results_of(both)[1]["global_step"] == "4"
     assert not [name for name in os.listdir(str(both / "run"))
                 if name.startswith("tmp_")]
+
+
+def test_a_cluster_of_one_worker_trains_and_evaluates(dataset, tmp_path):
+    cluster = Cluster(tmp_path, ["worker"], "multi_worker", *training(
+        dataset, tmp_path, do_eval=True))
+    assert cluster.wait() == [0], cluster.log("worker-0")
+    assert results_of(tmp_path)[1]["global_step"] == "4"
+
+
+@pytest.mark.parametrize("kind, strategy", [
+    ("worker", "multi_worker"), ("chief", "parameter_server")])
+def test_an_address_that_is_taken_is_one_line(dataset, tmp_path, kind, strategy,
+                                              monkeypatch):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen(1)
+        taken = "127.0.0.1:%d" % other.getsockname()[1]
+        monkeypatch.setattr(sys.modules[__name__], "free_addresses",
+                            lambda count: [taken, "127.0.0.1:1"][:count])
+        kinds = [kind] if kind == "worker" else [kind, "ps"]
+        cluster = Cluster(tmp_path, kinds, strategy,
+                          *training(dataset, tmp_path))
+        cluster.tasks[1:] and cluster.tasks.pop().kill()
+        assert cluster.wait() == [1], cluster.log(kind + "-0")
+    assert "Traceback" not in cluster.log(kind + "-0")
+    assert "run.py: error: this task's address in TF_CONFIG cannot be served" \
+        in cluster.log(kind + "-0")
 
 
 def test_without_a_worker_the_others_stop_and_a_restart_goes_on(

@@ -63,6 +63,17 @@ def test_a_short_training_comes_first_with_all_of_its_time(models, tmp_path):
         curve.seconds)
 
 
+def test_a_later_evaluation_of_the_short_training_takes_no_time_of_it(
+        models, monkeypatch):
+    curve = events.Curve(np.array([1]), np.array([0.5]), np.array([50.0]))
+    late = events.Curve(np.array([1]), np.array([0.5]), np.array([4000.0]))
+    monkeypatch.setattr(events, "short_folder", lambda folder: models[0])
+    monkeypatch.setattr(events, "read_curves", lambda folder: {
+        events.VALIDATION: {"full/ap": curve}, "eval": {"full/ap": late}})
+    found = draw_minutes.from_its_first_step(models[1])["full/ap"]
+    assert found.seconds.tolist() == [50.0, 100.0]
+
+
 def test_the_command_writes_a_png(models, tmp_path):
     output = tmp_path / "minutes.png"
     status, _, errors = command("pretrained/draw_minutes.py", *models +

@@ -213,6 +213,8 @@ def test_bad_input_ends_the_command_with_one_line(tmp_path):
     ("--runer=DirectRunner", "is it --runner?"),
     ("--shard_index=1", "--shard_index=1 is gen_data_fin.py's"),
     ("--pool_size=2", "--pool_size=2 is gen_data_fin.py's"),
+    ("--direct_num_workers=abc", "argument --direct_num_workers: invalid int"),
+    ("--direct_running_mode=foo", "argument --direct_running_mode: "),
     ("--runner=Nobody", "Nobody")])
 def test_a_flag_that_is_wrong_is_one_line(tmp_path, flag, part):
     (tmp_path / "x.txt").write_bytes(b"1 2\n")
@@ -220,6 +222,16 @@ def test_a_flag_that_is_wrong_is_one_line(tmp_path, flag, part):
     assert (status, output) == (1, "")
     assert errors.count("\n") == 1 and part in errors
     assert errors.startswith("gen_data_beam.py: error: ")
+
+
+def test_a_file_that_is_matched_twice_is_an_error(tmp_path):
+    write_interactions(tmp_path / "x.txt", some_pairs(3, 4, 60, 5))
+    status, _, errors = run(tmp_path, "--input=%s/x.txt,%s/*.txt"
+                            % (tmp_path, tmp_path))
+    assert status == 1
+    assert "--input: %s/x.txt is matched twice; name each file once" % (
+        tmp_path) in errors
+    assert os.listdir(str(tmp_path)) == ["x.txt"]
 
 
 def test_a_folder_in_the_place_of_a_file_is_said_before_the_work(tmp_path):

@@ -4,11 +4,14 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
 import tensorflow.compat.v1 as tf
 
+import util
 from conftest import command, results_of, run_flags
+from pretrained import publish
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +139,55 @@ def test_a_model_that_was_not_evaluated_is_refused(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("flag, value, told", [
+    ("eval_users", 9, "--eval_users=9"),
+    ("candidates_file", "mine.tsv", "--candidates_file=mine.tsv"),
+    ("protocols", ["full"], "--protocols=['full']"),
+    ("use_pop_random", False, "--use_pop_random=False")])
+def test_results_that_would_not_come_again_are_refused(trained, tmp_path, flag,
+                                                       value, told):
+    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
+    path = tmp_path / "run" / "eval_config.json"
+    evaluation = json.loads(path.read_text())
+    evaluation["flags"][flag] = value
+    path.write_text(json.dumps(evaluation))
+    status, _, errors = command("pretrained/publish.py", tmp_path / "run",
+                                tmp_path / "new")
+    assert status == 1 and len(errors.splitlines()) == 1
+    assert "are those of %s, which" % told in errors
+    assert os.listdir(str(tmp_path)) == ["run"]
+
+
+def test_the_best_checkpoint_is_published_though_another_has_its_name(
+        selected, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(str(selected[0] / "run"), str(run))
+    evaluation = json.loads((run / "eval_config.json").read_text())
+    evaluation["flags"]["candidates_file"] = None
+    best = evaluation["checkpoint"]
+    folder, name = os.path.split(best)
+    assert (run / (name + ".index")).exists()  # the newest is the best one
+    for checkpoint, published in ((best, run / "best" / name), (
+            os.path.join(os.path.dirname(folder), name), run / name)):
+        evaluation["checkpoint"] = checkpoint
+        (run / "eval_config.json").write_text(json.dumps(evaluation))
+        assert publish.evaluated_checkpoint(str(run)) == str(published)
+
+
+def test_what_a_killed_run_left_is_removed(trained, tmp_path):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    left = tmp_path / ("new.tmp-%s-%d" % (util._MACHINE, process.pid))
+    left.mkdir()
+    status, _, errors = command("pretrained/publish.py", trained[0] / "run",
+                                tmp_path / "new")
+    assert status == 0, errors
+    assert os.listdir(str(tmp_path)) == ["new"]
+
+
 @pytest.mark.parametrize("of, part", [
-    ("there-a", "model.ckpt-7 is not in"), ("there-a/best", "is not in"),
+    ("there-a", "model.ckpt-7 is not there"),
+    ("there-a/best", "best/model.ckpt-7 is not there"),
     ("elsewhere", "another directory's")])
 def test_a_model_whose_checkpoint_is_gone_or_another_s_is_refused(
         tmp_path, of, part):

@@ -42,6 +42,14 @@ def test_a_name_that_cannot_be_printed_is_refused(two_runs):
             report.read_runs([run for run, _ in two_runs], [name, "b"])
 
 
+def test_an_output_or_a_name_that_is_empty_is_refused(two_runs):
+    status, _, errors = command("report.py", two_runs[0][0], "--output=")
+    assert (status, errors) == (
+        1, "report.py: error: --output is empty; name a folder\n")
+    with pytest.raises(ValueError, match="the name '' of a run"):
+        report.read_runs([run for run, _ in two_runs], ["a", ""])
+
+
 def test_an_output_that_is_a_file_is_refused(two_runs, tmp_path):
     (tmp_path / "out").write_text("kept")
     status, _, errors = command("report.py", two_runs[0][0],

@@ -1,7 +1,9 @@
 """What the shell scripts choose, on machines made of stand-ins."""
 
+import fcntl
 import os
 import shutil
+import threading
 
 import pytest
 
@@ -99,6 +101,36 @@ def test_a_finished_environment_is_not_set_up_again(machine, tmp_path):
     second = machine.run(script, **environment)
     assert second[:2] == first[:2]
     assert (tmp_path / "pip").read_text().splitlines() == installed
+
+
+def test_an_environment_that_pip_could_not_fill_is_not_taken_for_one(
+        machine, tmp_path):
+    machine.add_venv('[[ "$*" = *upgrade* ]]')
+    for _ in range(2):
+        assert machine.run("set_up; echo reached", VENVS=str(tmp_path))[:2] == (
+            1, [])
+
+
+def test_of_two_first_runs_the_second_waits_for_the_first(machine, tmp_path):
+    (machine.folder / "flock").symlink_to(shutil.which("flock"))
+    machine.add_venv('echo "$@" >> "$LOG"')
+    environment = dict(VENVS=str(tmp_path), LOG=str(tmp_path / "pip"))
+    with open(str(tmp_path / ".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        results = []
+        script = threading.Thread(target=lambda: results.append(
+            machine.run("set_up", **environment)))
+        script.start()
+        script.join(1.0)
+        assert script.is_alive() and not (tmp_path / "pip").exists()
+        # What the first one leaves: it was made of these requirements.
+        (tmp_path / "3.11" / "bin").mkdir(parents=True)
+        with open(os.path.join(ROOT, "requirements.txt")) as requirements:
+            (tmp_path / "3.11" / "installed").write_text(
+                "-r\nrequirements.txt\n" + requirements.read())
+    script.join()
+    assert results[0][0] == 0, results
+    assert not (tmp_path / "pip").exists()
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -213,7 +245,8 @@ def test_the_form_of_a_model_config_is_taken_and_a_given_one_wins(
     ("--xla stray", "'stray' is not a flag"),
     ("-attention_form=self", "'-attention_form=self' is not a flag"),
     ("--signature=-mine", "set model_dir= before"),
-    ("--checkpointDir=x/y", "set model_dir= before")])
+    ("--checkpointDir=x/y", "set model_dir= before"),
+    ("--bert_config_file=x", "set bert_config_file= before")])
 def test_arguments_that_would_be_missed_are_refused(machine, words, part):
     status, said, errors = machine.run(
         "set_up() { :; }; PYTHON=echo; run_dataset " + words, **SIZES)

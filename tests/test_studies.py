@@ -195,6 +195,25 @@ def test_the_other_mask_waits_for_the_model_that_it_asks(trainings, tmp_path):
     assert [run["run"] for run in runs if "finished" in run] == ["other-mask"]
 
 
+def test_a_system_without_locks_is_no_copy_that_trains(trainings, tmp_path):
+    (tmp_path / "bin" / "flock").unlink()
+    (tmp_path / "bin" / "flock").symlink_to(shutil.which("false"))
+    assert trainings("width") == []  # as where a copy holds all of them
+    (tmp_path / "bin" / "flock").unlink()
+    flock = tmp_path / "bin" / "flock"
+    flock.write_text("#!%s\necho 'flock: No locks available' >&2\nexit 71\n"
+                     % shutil.which("bash"))
+    flock.chmod(0o755)
+    assert trainings("width", status=1) == []
+
+
+def test_one_published_model_that_fails_leaves_the_other_to_be_asked(
+        trainings, tmp_path):
+    (tmp_path / "ends-fast-0").write_text("1")
+    names = [run["run"] for run in trainings("popularity_discount", status=1)]
+    assert names[:2] == ["fast-0", "wide-0"] and len(names) == 6
+
+
 def test_after_a_failed_training_the_others_run(trainings, tmp_path):
     (tmp_path / "ends-1000-2").write_text("1")
     (tmp_path / "ends-100-1").write_text("1")
@@ -232,6 +251,12 @@ def test_the_other_mask_needs_a_trained_model(tmp_path):
                                 str(tmp_path / "other.tfrecord"))
     assert status == 1 and "has no run_config.json" in errors
     assert len(errors.splitlines()) == 1
+
+
+def test_the_other_mask_needs_a_folder_to_be_written_to(trained, tmp_path):
+    with pytest.raises(ValueError, match="--target: no folder"):
+        other_mask_id.copy_test_file(str(trained[0] / "run"),
+                                     str(tmp_path / "gone" / "x"))
 
 
 def test_the_other_mask_needs_a_test_file(trained, tmp_path, monkeypatch):

@@ -385,6 +385,19 @@ def test_what_another_task_removes_first_is_no_fault(tmp_path, monkeypatch):
     assert not left.exists()
 
 
+def test_leftovers_go_from_every_folder_that_is_written_to(tmp_path):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    with util.AtomicFiles() as files:
+        for name in "ab":
+            (tmp_path / name).mkdir()
+            (tmp_path / name / ("x.tmp-%s-%d" % (util._MACHINE, process.pid))
+             ).write_text("")
+            with open(files.path(str(tmp_path / name / "y")), "w"):
+                pass
+    assert [os.listdir(str(tmp_path / name)) for name in "ab"] == [["y"]] * 2
+
+
 def test_quiet_tensorflow_respects_the_environment(monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     util.quiet_tensorflow()

@@ -151,6 +151,13 @@ def test_a_sample_of_users_depends_on_nothing_but_seed_and_users():
     assert randomness.sample(users, 10 ** 5, 5).tolist() == sorted(users)
 
 
+def test_a_sample_holds_the_users_of_the_least_keys():
+    """The stream that recorded evaluations of some users rest on."""
+    users = list(range(3, 99, 7)) + [2 ** 62]
+    wanted = sorted(users, key=lambda user: scalar_key(9, user, 5))[:4]
+    assert randomness.sample(users, 4, 9).tolist() == sorted(wanted)
+
+
 def test_every_user_is_as_likely_in_a_sample():
     counts = collections.Counter(
         user for seed in range(1000)
@@ -291,15 +298,7 @@ def test_instances_are_in_the_order_of_their_hashes():
             if words[2] == 0] == [True, True]
 
 
-def test_chunks_draw_differently(monkeypatch):
-    monkeypatch.setattr(instances.TrainingInstances, "CHUNK", 1)
-    made = training_instances([(3, [1, 2, 3, 4, 5, 6, 7])], dupe_factor=40,
-                              masked_lm_prob=0.2, mask_prob=1.0)
-    masked = [decode(record, 7, 3).positions for record in serialized(made)]
-    assert {position for (position,) in masked} == set(range(7))
-
-
-def test_the_maskings_of_a_window_are_independent():
+def test_the_copies_of_a_window_are_masked_differently():
     made = training_instances([(3, [1, 2, 3, 4, 5, 6, 7])], dupe_factor=40,
                               masked_lm_prob=0.2, mask_prob=1.0)
     masked = [decode(record, 7, 3).positions

@@ -221,6 +221,20 @@ def test_baselines_rank_the_same_candidates(baseline, held_out):
                 "%s/%s" % (protocol, name)]
 
 
+def test_pairs_of_a_large_catalogue_are_counted_though_ids_have_32_bits():
+    """46,395 x 46,401 is beyond an int32, which the model's input is."""
+    items = 46400
+    words, history = catalogue(collections.OrderedDict(
+        [(99, list(range(1, items + 1)))]))       # every pair i, i + 1 once
+    history["user_1"] = [[3, 46395, 46396]]
+    evaluator = Evaluator(words, history, ("paper", "full"))
+    evaluator.add(np.array([1]), np.array([[3, 46395, items + 2]], np.int32),
+                  np.array([46396], np.int32),
+                  np.zeros((1, items + 4), np.float32))
+    assert evaluator.ranks["item_transitions/paper"] == [0]
+    assert evaluator.ranks["item_transitions/full"] == [0]
+
+
 def test_held_out_items_change_the_baselines():
     _, _, _, _, targets = larger_data()
     folded, held_out = ranked(), ranked(held_out=True)

@@ -112,6 +112,13 @@ def test_no_two_tasks_drop_the_same_units_and_the_chief_those_of_one_process(
     ("multi_worker", '{"cluster": {"worker": 3}}', "is not a cluster"),
     ("multi_worker", '{"cluster": {"worker": "host:2222"}}',
      "the worker's addresses are no list"),
+    ("multi_worker", '{"cluster": {"worker": ["localhost"]}}',
+     "'localhost' is no host:port"),
+    ("multi_worker", '{"cluster": {"worker": ["a:1"]}, "task": {"index": '
+     'Infinity}}', "the index inf is no number of a task"),
+    ("multi_worker", '{"cluster": {"worker": ["a:1"]}, "task": {"index": 0.7}}',
+     "the index 0.7 is no number of a task"),
+    ("multi_worker", '{"cluster": ' + "[" * 100000, "is not a cluster"),
     ("multi_worker", json.dumps({"cluster": WORKERS, "task": {
         "type": ["worker"], "index": 0}}), "is not in the cluster"),
     ("multi_worker", json.dumps({"cluster": WORKERS, "task": {
@@ -125,6 +132,28 @@ def test_what_is_no_cluster_is_an_error(strategy, text, said, monkeypatch):
     with pytest.raises(ValueError) as error:
         distribution.read_cluster(strategy)
     assert said in str(error.value)
+
+
+def test_a_cluster_of_one_is_a_cluster(monkeypatch):
+    one = cluster_of("multi_worker", {"worker": ["a:1"]}, "worker", 0,
+                     monkeypatch)
+    assert one == distribution.ALONE and one is not distribution.ALONE
+
+
+@pytest.mark.parametrize("family, host, written", [
+    (socket.AF_INET, "127.0.0.1", "127.0.0.1:%d"),
+    (socket.AF_INET6, "::1", "[::1]:%d")])
+def test_a_task_that_listens_answers(family, host, written):
+    try:
+        task = socket.socket(family)
+        task.bind((host, 0))
+    except OSError:
+        pytest.skip("no such addresses here")
+    task.listen(5)
+    address = written % task.getsockname()[1]
+    assert distribution._answers(address)
+    task.close()
+    assert not distribution._answers(address)
 
 
 def test_a_batch_that_replicas_do_not_divide_is_an_error():

@@ -34,7 +34,7 @@ def arguments(dataset, folder, **changes):
         output_bias="zeros",
         protocols=list(evaluation.PROTOCOLS), num_sampled=0,
         valid_input_file=None, eval_every_steps=0, early_stopping_patience=0,
-        selection_metric="paper/ndcg@10", candidates_file=None,
+        selection_metric="paper/ndcg@10", candidates_file=None, eval_seeds=1,
         ignore_checksums=False, allow_missing_users=False, eval_users=None,
         distribution_strategy="none",
         eval_batch_size=256, do_predict=False, do_export=False,
@@ -296,7 +296,8 @@ def test_the_catalogue_need_suffice_for_those_who_are_ranked_alone(monkeypatch):
     history = {"user_1": [list(range(1, 9))], "user_2": [list(range(1, 50))]}
     args = argparse.Namespace(
         do_eval=True, do_train=False, protocols=["paper"],
-        candidates_file=None, max_seq_length=5, allow_missing_users=False)
+        candidates_file=None, eval_seeds=1, max_seq_length=5,
+        allow_missing_users=False)
     monkeypatch.setattr(job.input_pipeline, "read_targets", {
         "all": {1: 3, 2: 3}, "one": {1: 3}}.get)
     for users, files, missing, refused in (
@@ -310,6 +311,22 @@ def test_the_catalogue_need_suffice_for_those_who_are_ranked_alone(monkeypatch):
             assert refused is None
         except ValueError as error:
             assert refused is not None and refused in str(error)
+
+
+def test_candidates_of_a_file_are_those_of_the_first_seed_alone(tmp_path):
+    words = mock.Mock(get_item_count=lambda: 120)
+    args = argparse.Namespace(
+        do_eval=True, do_train=False, protocols=["paper"],
+        candidates_file=str(tmp_path / "c.tsv"), eval_seeds=1, max_seq_length=5,
+        allow_missing_users=False)
+    asked = words, {"user_2": [list(range(1, 50))]}, {}, [2], args
+    with pytest.raises(ValueError):
+        job._check_catalogue(*asked)                # it is to be written
+    (tmp_path / "c.tsv").write_text("")
+    job._check_catalogue(*asked)
+    args.eval_seeds = 2
+    with pytest.raises(ValueError, match="user 2"):
+        job._check_catalogue(*asked)
 
 
 def test_an_evaluator_of_a_cluster_has_to_be_asked_to_evaluate(

@@ -192,9 +192,13 @@ def test_paths_may_be_paths(dataset, trained, job):
 
 def test_what_python_is_told_of_mistakes(recommender, tmp_path):
     for arguments, fault in (((["no one"], 3), "no user 'no one'"),
-                             (("17", 3), "ask with a list, \\['17'\\]"),
+                             (("17", 3), "ask with \\['17'\\]"),
+                             ((7, 3), "ask with \\[7\\]"),
+                             ((None, 3), "None is no list"),
+                             (({"17": 1}, 3), "is no list"),
                              (([[1]], ITEMS + 1), "k=%d" % (ITEMS + 1)),
-                             (([[1]], 0), "k=0")):
+                             (([[1]], 0), "k=0"), (([[1]], "3"), "k='3'"),
+                             (([[1]], 2.5), "k=2.5"), (([[1]], True), "k=True")):
         with pytest.raises(ValueError, match=fault):
             recommender.recommend(*arguments)
     with pytest.raises(ValueError, match="no run_config.json in"):

@@ -223,7 +223,8 @@ def test_no_record_is_none_and_a_damaged_one_is_named(tmp_path):
     assert run_record.read(str(tmp_path)) is None
     damaged = [start(0, began_from=start(0, seed="3")), start("0"),
                start(9, earlier_starts={}), start(9, earlier_starts=[3]),
-               start(9, earlier_starts=[{}])]
+               start(9, earlier_starts=[{}]),
+               start(9, data_files={"vocab_filename": {"x.vocab": 5}})]
     for text in ["", "[]", "{}", '{"data_files": 3, "validation": ""}'] + [
             json.dumps(record) for record in damaged]:
         (tmp_path / run_record.FILE).write_text(text)

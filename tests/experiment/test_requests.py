@@ -50,6 +50,7 @@ def test_a_byte_order_mark_is_no_part_of_a_key(tmp_path, name, line):
     ("a.jsonl", '{"key": "k", "items": [1, null]}'),
     ("a.jsonl", '{"key": "k", "items": [true]}'),
     ("a.jsonl", '{"key": 1.5, "items": []}'), ("a.jsonl", b"\xff"),
+    ("a.jsonl", '{"key": "\\ud800", "items": []}'),
     ("a.jsonl", "[" * 200000)])
 def test_a_malformed_line_is_named(tmp_path, name, line):
     good = b'{"key": "k", "items": [1]}' if name.endswith("l") else b"k\t1"

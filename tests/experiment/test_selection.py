@@ -1,5 +1,6 @@
 """The best checkpoint, kept apart, and when validation ends a training."""
 
+import errno
 import json
 import os
 
@@ -70,6 +71,27 @@ def test_the_best_checkpoint_alone_is_kept_with_what_stands_beside_it(folder):
         assert index.read_text() == ".index of %d" % step
         for name in os.listdir(str(folder / "best")):
             os.remove(str(folder / "best" / name))
+
+
+@pytest.mark.parametrize("function", ["shutil.copyfile", "json.dump"])
+def test_where_a_better_one_cannot_be_kept_the_best_before_is(
+        folder, monkeypatch, function):
+    def fail(*arguments, **options):
+        raise OSError(errno.ENOSPC, "full")
+
+    chosen = run_through(folder, [0.1])
+    record = (folder / "best" / "selection.json").read_text()
+    monkeypatch.setattr(function, fail)
+    with pytest.raises(OSError):
+        add(chosen, folder, 20, 0.3)
+    assert (folder / "best" / "selection.json").read_text() == record
+    again = selection.Selection(str(folder), "paper/ap")
+    assert again.best() == [10, 0.1]
+    if function == "shutil.copyfile":
+        assert (folder / "best" / "model.ckpt-10.index").read_text() == (
+            ".index of 10")
+        assert selection.tf.train.latest_checkpoint(
+            str(folder / "best")).endswith("model.ckpt-10")
 
 
 def test_the_folder_may_move(folder):

@@ -18,7 +18,7 @@ from conftest import (
     command, generate, LENGTH, MASKED, results_of, run_flags, scalars_of,
     selecting, users_of)
 from data.sequences import read_sequences
-from experiment import model_fn, training
+from experiment import distribution, model_fn, record, saving, training
 from util import load_pickle
 
 
@@ -271,38 +271,53 @@ def test_what_a_training_began_from_may_be_gone_when_it_goes_on(
         dataset, tmp_path, num_train_steps=2, **flags))
     assert status == 0 and "variables start from" not in errors, errors
     assert "from step 1 to 2" in errors
+    # Without its checkpoints, and with others in its place.
+    (tmp_path / "first").mkdir()
+    for steps, copied in ((3, ()), (4, os.listdir(str(trained[0] / "run")))):
+        for name in copied:
+            if name.startswith("model.ckpt") or name == "checkpoint":
+                shutil.copy(str(trained[0] / "run" / name),
+                            str(tmp_path / "first"))
+        status, _, errors = command("run.py", *run_flags(
+            dataset, tmp_path, num_train_steps=steps, **flags))
+        assert status == 0 and "began from" not in errors, errors
+        assert record.read(str(tmp_path / "run"))["flags"][
+            "init_checkpoint"] == str(tmp_path / "first" / "model.ckpt-5")
 
 
-@pytest.mark.parametrize("asked", [True, False])
-def test_positions_are_shifted_where_asked_and_in_training_alone(
-        asked, monkeypatch):
-    shifted = []
+@pytest.mark.parametrize("mixed", [True, False])
+def test_a_training_that_goes_on_reads_another_order(mixed, tmp_path,
+                                                     monkeypatch):
+    """And its sessions and what ends it know of its precision."""
+    seeds, estimators, estimator = [], [], mock.Mock()
+    monkeypatch.setattr(model_fn, "input_fn", lambda job, flag, size, seed:
+                        seeds.append(seed))
+    monkeypatch.setattr(model_fn, "make_estimator", lambda *job, **options:
+                        estimators.append(options) or estimator)
+    monkeypatch.setattr(training, "_chief_hooks", lambda job, start: [])
+    job = mock.Mock(
+        model_dir=str(tmp_path), cluster=distribution.ALONE,
+        files={"train_input_file": []}, args=mock.Mock(
+            random_seed=7, num_train_steps=9, mixed_precision=mixed))
+    for start in (0, 5):
+        training._train_from(job, start, None, None)
+        finite, = [hook for hook in estimator.train.call_args[1]["hooks"]
+                   if isinstance(hook, saving.FiniteHook)]
+        assert finite._scaled_loss == mixed
+    assert seeds == [7, 12]
+    assert [options["training"] for options in estimators] == [True, True]
 
-    class Built(Exception):
-        pass
 
-    def encode(config, is_training, features, groups, shift_positions):
-        shifted.append(shift_positions)
-        raise Built
-
-    monkeypatch.setattr(modeling, "encode_masked_rows", encode)
-    build = model_fn.build_model_fn(
-        modeling.BertConfig(9, max_position_embeddings=13),
-        mock.Mock(shift_positions=asked))
-    for mode in (tf.estimator.ModeKeys.TRAIN, tf.estimator.ModeKeys.EVAL):
-        with pytest.raises(Built):
-            build({}, None, mode)
-    assert shifted == [asked, False]
-
-
-def test_only_training_sessions_are_in_mixed_precision():
-    for mixed, training_, off in ((True, False, True), (True, True, False),
-                                  (False, False, False)):
-        config = model_fn.session_config(
-            mock.Mock(xla=False, mixed_precision=mixed), training_)
-        options = tf.ConfigProto().graph_options.rewrite_options if (
-            config is None) else config.graph_options.rewrite_options
-        assert (options.auto_mixed_precision == options.OFF) == off
+def test_a_training_that_goes_on_says_that_it_began_elsewhere(
+        dataset, trained, tmp_path):
+    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
+    status, _, errors = command("run.py", *run_flags(
+        dataset, tmp_path, do_train=True, num_train_steps=6,
+        init_checkpoint=trained[0] / "run"))
+    assert status == 0, errors
+    assert ("%s/run began from nothing, not --init_checkpoint=%s; another "
+            % (tmp_path, trained[0] / "run")) in errors
+    assert record.read(str(tmp_path / "run"))["flags"]["init_checkpoint"] is None
 
 
 def test_the_run_record_holds_flags_config_and_checksums(held_out, selected):

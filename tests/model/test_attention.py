@@ -7,7 +7,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import modeling
-from tiny_model import FORMS, assign, Batch, close, make_config, randomize
+from tiny_model import (
+    FORMS, H, assign, Batch, close, make_config, randomize)
 
 
 # --- dropout ----------------------------------------------------------------
@@ -45,6 +46,23 @@ def outputs_twice(is_training, rate):
                                is_training=is_training).get_sequence_output()
         randomize(session)
         return session.run(output), session.run(output)
+
+
+def test_dropout_spares_what_a_layer_adds_to_a_dense_output(monkeypatch):
+    """With both dense outputs dropped whole, a layer is two layer norms."""
+    monkeypatch.setattr(modeling, "dropout", lambda x, rate: tf.zeros_like(x))
+    wanted = np.random.RandomState(3).normal(size=[2, 5, H])
+    with tf.Graph().as_default(), tf.Session() as session:
+        output = modeling._encoder_layer(
+            tf.constant(wanted, tf.float32), None, tf.zeros([2, 1, 1, 5]),
+            make_config(), True)
+        values = randomize(session)
+        output = session.run(output)
+    for scope in ("attention/output/LayerNorm/", "output/LayerNorm/"):
+        wanted = wanted - wanted.mean(axis=-1, keepdims=True)
+        wanted = (wanted / wanted.std(axis=-1, keepdims=True)
+                  * values[scope + "gamma"] + values[scope + "beta"])
+    close(output, wanted)
 
 
 def test_dropout_is_for_training_alone():

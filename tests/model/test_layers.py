@@ -40,3 +40,13 @@ def test_gradients_written_out_are_those_that_tensorflow_derives(
     close(value, wanted, atol=1e-6)
     close(gradient, wanted_gradient, atol=1e-5)
     assert np.abs(wanted_gradient).max() > 0.1
+
+
+# --- dropout ----------------------------------------------------------------
+
+def test_the_highest_rate_keeps_one_in_256_and_the_mean():
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(3)
+        dropped = session.run(layers.dropout(tf.ones([99, 1001]), 255 / 256.0))
+    assert set(dropped.ravel().tolist()) == {0.0, 256.0}
+    assert abs(dropped.mean() - 1.0) < 0.3          # six standard deviations

@@ -93,6 +93,24 @@ def test_the_output_bias_starts_at_0_or_where_it_is_told(loss_function,
           values)
 
 
+def test_the_training_loss_bears_scores_whose_exponential_is_infinite():
+    # A table of zeros: the logits are the bias. With 500 and 497 far above
+    # the rest, p is 0.952574 and 0.047426: -ln p = 0.048587 and 3.048587.
+    with tf.Graph().as_default(), tf.Session() as session:
+        loss = masked_item.chunked_item_loss(
+            make_config(vocab_size=4), tf.ones([1, 3, H]), tf.zeros([4, H]),
+            tf.constant([[1, 2, 0]]), tf.constant([[1.0, 1.0, 0.0]]),
+            output_bias=[0.0, 500.0, 497.0, 0.0])
+        bias, = [v for v in tf.global_variables()
+                 if v.op.name.endswith("output_bias")]
+        gradient, = tf.gradients(loss, [bias])
+        session.run(tf.global_variables_initializer())
+        loss, gradient = session.run([loss, gradient])
+    close(loss, (0.048587 + 3.048587) / 2.00001)
+    close(gradient, np.array([0, 2 * 0.952574 - 1, 2 * 0.047426 - 1, 0])
+          / 2.00001)
+
+
 # --- the sampled loss -------------------------------------------------------
 
 def test_sampled_loss_is_the_softmax_over_label_and_sample_less_log_q():

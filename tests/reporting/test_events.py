@@ -146,6 +146,7 @@ def test_the_table_holds_the_curves_and_their_time(tmp_path):
 
 
 @pytest.mark.parametrize("content, fault", [
+    ("", " is empty"),
     ("curve\tstep\tvalue\nloss\t1\t7.5\n",
      ":1: the columns are curve, step, value"),
     ("curve\tstep\tvalue\tseconds\nloss\t1\t7.5\n", ":2: not enough values"),

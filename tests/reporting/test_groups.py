@@ -210,6 +210,15 @@ def test_a_group_has_mean_deviation_and_number_of_seeds(tmp_path):
     assert printed == ["Runs", "Results, protocol paper", "Training seeds"]
 
 
+def test_a_protocol_that_one_seed_alone_has_has_no_deviation(tmp_path):
+    write_run(tmp_path / "a-1", 1, ["paper", "full"], form="self")
+    write_run(tmp_path / "a-2", 2, ["paper"], form="self")
+    blocks, _ = sections_of([str(tmp_path / "a-1"), str(tmp_path / "a-2")])
+    rows = table_of(blocks["Training seeds"]).rows
+    assert [row[0] for row in rows] == ["paper"]
+    assert "nan" not in str(rows)
+
+
 def test_groups_are_compared_and_their_runs_are_not(forms):
     titles = [title for title in forms[1][0] if "against" in title]
     assert titles == ["old against self-1",

@@ -7,7 +7,7 @@ import os
 import pytest
 
 import report
-from reporting.page import Section, Table, to_markdown
+from reporting.page import Section, Table, p_cell, to_markdown
 from written_runs import two_runs, whole
 
 
@@ -51,6 +51,11 @@ def written(whole, two_runs, tmp_path_factory):
         Section(title, blocks)
         for title, blocks in whole[0].items()])
     return folder
+
+
+def test_no_p_is_printed_as_zero():
+    assert [p_cell(p, "none") for p in (None, 0.25, 3e-7, 0.0)] == [
+        "none", "0.2500", "3e-07", "<1e-300"]
 
 
 def test_the_page_loads_nothing(written):

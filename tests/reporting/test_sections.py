@@ -507,15 +507,23 @@ def test_an_unrecorded_training_is_unknown_but_for_its_model(tmp_path):
 
 
 def test_other_candidates_than_the_protocols_are_told(tmp_path):
-    write_run(tmp_path / "run", 1)
-    write_evaluation(tmp_path / "run", use_pop_random=False,
-                     candidates_file="some.tsv")
-    blocks, _ = sections_of([str(tmp_path / "run")], names=["one"])
+    for name, protocols, flags in (
+            ("one", evaluation.PROTOCOLS, {"use_pop_random": False}),
+            ("two", evaluation.PROTOCOLS, {"use_pop_random": False,
+                                           "candidates_file": "some.tsv"}),
+            ("three", ["paper", "full"], {"use_pop_random": False,
+                                          "candidates_file": "a.tsv"})):
+        write_run(tmp_path / name, 1, protocols)
+        write_evaluation(tmp_path / name, **flags)
+    blocks, _ = sections_of(
+        [str(tmp_path / name) for name in ("one", "two", "three")],
+        names=["one", "two", "three"])
     uniform = "Drawn uniformly instead, by --use_pop_random=False: one."
-    of_file = "The candidates are those of --candidates_file: one (some.tsv)."
     for protocol in evaluation.PROTOCOLS:
         text = text_of(blocks["Results, protocol " + protocol])
         assert (uniform in text) == (protocol == "seed")
+        of_file = "those of --candidates_file: two (some.tsv)" + (
+            ", three (a.tsv)." if protocol == "paper" else ".")
         assert (of_file in text) == (protocol != "full")
 
 

@@ -121,6 +121,8 @@ def test_effect_is_the_mean_difference_in_standard_deviations():
 def test_effect_without_spread():
     assert report_stats.cohens_d(np.zeros(5)) == 0.0
     assert report_stats.cohens_d(np.full(5, 0.5)) is None
+    assert np.full(7, 0.1).std(ddof=1) > 0  # a rounding error
+    assert report_stats.cohens_d(np.full(7, 0.1)) is None
     assert report_stats.cohens_d(np.array([0.5])) is None
 
 
@@ -164,6 +166,13 @@ def trainings(form, user, seed, rest, users=41, seeds=3, columns=1, rng=None):
         + seed * rng.randn(1, seeds, columns)
         + rest * rng.randn(users, seeds, columns) for _ in range(2)]
     return reference, other + form
+
+
+def test_where_nothing_varies_there_is_no_p_whatever_is_rounded():
+    reference = np.full((7, 3, 1), 0.1)
+    found, = report_stats.compare_groups(reference, reference + 0.1)
+    assert (found.p, found.welch_p) == (None, None)
+    assert found.low == found.high == found.difference == pytest.approx(0.1)
 
 
 def test_where_users_gain_alike_seeds_decide_as_in_welchs_test():
