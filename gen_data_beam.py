@@ -134,7 +134,9 @@ def _read_options(beam_flags):
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return PipelineOptions(beam_flags)
+            options = PipelineOptions(beam_flags)
+            options.get_all_options()  # parses them, which is put off else
+            return options
     except SystemExit:  # of argparse, after its usage
         raise ValueError(said.getvalue().splitlines()[-1].split(": error: ")[-1])
 
