@@ -71,7 +71,7 @@ class AtomicFiles(object):
     """
 
     def __init__(self):
-        self._temporary = collections.OrderedDict()
+        self._temporary, self._folders = collections.OrderedDict(), set()
 
     def path(self, final_name):
         """The temporary name to write `final_name` under.
@@ -81,9 +81,10 @@ class AtomicFiles(object):
         """
         if os.path.isdir(final_name):
             raise ValueError(in_the_way(final_name))
-        if os.path.dirname(final_name) not in map(os.path.dirname,
-                                                  self._temporary):
-            remove_leftovers(os.path.dirname(final_name) or ".")
+        folder = os.path.dirname(final_name) or "."
+        if folder not in self._folders:
+            remove_leftovers(folder)
+            self._folders.add(folder)
         self._temporary[final_name] = temporary_name(final_name)
         return self._temporary[final_name]
 

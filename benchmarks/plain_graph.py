@@ -77,7 +77,7 @@ def _attention(x, mask, config, rate):
 
 
 def loss(config, is_training, features):
-    """The masked-item loss of a batch: float32 scalar. Not of cross_gram.
+    """The masked-item loss of a batch: float32 scalar.
 
     Args:
         config: modeling.BertConfig, of any form but cross_gram.

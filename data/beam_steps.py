@@ -71,8 +71,8 @@ def find_files(patterns):
                              % pattern)
         files += sorted((file.path, file.size_in_bytes)
                         for file in found.metadata_list)
-    for number, (path, _) in enumerate(files):
-        if path in [name for name, _ in files[:number]]:
+    for path, count in collections.Counter(path for path, _ in files).items():
+        if count > 1:
             raise ValueError("--input: %s is matched twice; name each file "
                              "once" % path)
     return files

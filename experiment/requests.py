@@ -50,7 +50,7 @@ def _parse_json(line):
                         '"2"]}, ids as text or integers')
     try:
         found = json.loads(line)
-        json.dumps(found, ensure_ascii=False).encode("utf-8")  # half a pair
+        json.dumps(found, ensure_ascii=False).encode("utf-8")  # or no text
         key, items = found["key"], found["items"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise wanted

@@ -40,7 +40,7 @@ def test_positions_are_shifted_where_asked_and_in_training_alone(
     build = model_fn.build_model_fn(
         modeling.BertConfig(9, max_position_embeddings=13),
         mock.Mock(shift_positions=asked))
-    for mode in (tf.estimator.ModeKeys.TRAIN, tf.estimator.ModeKeys.EVAL):
+    for mode in (TRAIN, EVAL):
         with pytest.raises(Built):
             build({}, None, mode)
     assert shifted == [asked, False]
