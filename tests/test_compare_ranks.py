@@ -38,6 +38,19 @@ def test_one_user_of_a_thousand_may_be_one_place_off():
         compare_ranks.users_off(users(1999), changed(found, 77, "full", 30))
 
 
+def test_among_ten_times_the_items_ten_times_the_users_may_be():
+    published = changed(users(1999), 5, "full", 34159)
+    found = changed(published, slice(100, 119), "full", 32)
+    assert compare_ranks.users_off(published, found) == 19
+    with pytest.raises(ValueError, match="20 of 1999 users have other ranks"):
+        compare_ranks.users_off(published, changed(found, 77, "full", 30))
+    # A baseline's ranks count no floats, however many items it ranks.
+    published = changed(users(1999), 5, "most_popular/seed", 34159)
+    with pytest.raises(ValueError, match="2 of 1999 users have other ranks"):
+        compare_ranks.users_off(published, changed(
+            published, slice(100, 102), "full", 32))
+
+
 @pytest.mark.parametrize("column, value", [
     ("seed", 25), ("full", 29), ("most_popular/seed", 8), ("item", 10),
     ("target_count", 5), ("user", 17)])
