@@ -22,22 +22,25 @@ say_failures() {
 
 # One training and its evaluation, in $runs/<name>, with the variables given as
 # name=value; the rest of the arguments goes to run.py. The dataset is ml-1m,
-# unless `dataset` says otherwise. What is evaluated already is not run again,
+# unless dataset=… is among them. What is evaluated already is not run again,
 # what was interrupted goes on, and what a copy of the script beside this one
 # trains is left to it. After a training that fails the others still run; a
 # stopped one, by its signal's status, stops the script.
 run() {
-  local name=$1 variables=() status=0
+  local name=$1 dataset=ml-1m variables=() status=0
   shift
   while [[ "${1:-}" = *=* && "$1" != -* ]]; do
-    variables+=("$1")
+    case $1 in
+      dataset=*) dataset=${1#*=} ;;
+      *) variables+=("$1") ;;
+    esac
     shift
   done
   mkdir -p "$runs"
   (
     flock --nonblock 9 || exit $(($? == 1 ? 0 : 1))  # 1: it is held
     [ -f "$runs/$name/eval_results.txt" ] || env "${variables[@]}" \
-      model_dir="$runs/$name" "./run_${dataset:-ml-1m}.sh" "$@"
+      model_dir="$runs/$name" "./run_$dataset.sh" "$@"
   ) 9> "$runs/.$name.lock" || status=$?
   [ $status -lt 128 ] || exit $status
   [ $status = 0 ] || failed+=("$name")

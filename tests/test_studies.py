@@ -15,10 +15,10 @@ from experiment import record
 from stand_ins import copy_project, Machine
 from studies import other_mask_id, sampled_noise
 
-# A stand-in for run_ml-1m.sh: notes its variables and arguments, and ends as
-# the file named after the run says.
+# A stand-in for a dataset's script: notes its name, variables and arguments, and
+# ends as the file named after the run says.
 NOTES = """
-{ env; printf '%s\\n' "$@" end; } >> "$LOG"
+{ env; echo "script=${0##*/}"; printf '%s\\n' "$@" end; } >> "$LOG"
 [ ! -f "ends-${model_dir##*/}" ] || exit "$(cat "ends-${model_dir##*/}")"
 mkdir -p "$model_dir"
 echo > "$model_dir/eval_results.txt"
@@ -46,8 +46,9 @@ def trainings(tmp_path):
     for folder in ("studies", "bert_train"):
         shutil.copytree(os.path.join(ROOT, folder), str(tmp_path / folder))
     machine.add_venv("exit 0")
-    machine.add("run_ml-1m.sh", NOTES)
-    shutil.move(str(machine.folder / "run_ml-1m.sh"), str(tmp_path))
+    for script in ("run_ml-1m.sh", "run_beauty.sh"):
+        machine.add(script, NOTES)
+        shutil.move(str(machine.folder / script), str(tmp_path))
 
     def run_study(name, status=0):
         log = tmp_path / "log"
@@ -74,8 +75,35 @@ def test_every_form_but_the_recipes_own_is_trained_with_three_seeds(trainings):
             "self", "cross", "cross_difference", "cross_gram")}
     assert len({run["run"] for run in runs}) == len(runs) == 12
     for run in runs:
+        assert run["script"] == "run_ml-1m.sh"
         assert recipe_of(run) == {"recipe": "fast"}
         assert "num_train_steps" not in run
+
+
+def test_on_beauty_two_forms_are_trained_with_three_seeds(trainings):
+    runs = trainings("beauty_forms")
+    assert [(run["run"], run["attention_form"], run["random_seed"])
+            for run in runs] == [
+                ("%s-%s" % (form, seed), form, seed) for seed in "123"
+                for form in ("cross_published", "self")]
+    for run in runs:
+        assert run["script"] == "run_beauty.sh"
+        assert recipe_of(run) == {"recipe": "fast"}
+        assert "holdout_validation" not in run
+
+
+def test_on_beauty_both_forms_are_validated_at_three_rates(trainings):
+    runs = trainings("beauty_rates")
+    assert {(run["attention_form"], run["learning_rate"]) for run in runs} == {
+        (form, rate) for form in ("cross_published", "self")
+        for rate in ("5e-4", "1e-3", "2e-3")}
+    assert len({run["run"] for run in runs}) == len(runs) == 6
+    for run in runs:
+        assert run["script"] == "run_beauty.sh"
+        assert run["run"] == "%(attention_form)s-%(learning_rate)s" % run
+        assert [run["recipe"], run["random_seed"], run["holdout_validation"],
+                run["selection_metric"]] == ["fast", "1", "True",
+                                             "full/ndcg@10"]
 
 
 def test_every_batch_size_sees_the_same_number_of_sequences(trainings):
