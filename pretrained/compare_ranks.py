@@ -57,6 +57,7 @@ def users_off(published, found):
                 published.user[wrong[0]], name, theirs[name][wrong[0]],
                 values[wrong[0]]))
         off |= distance > 0
+    # At least so many items were ranked: the lowest rank tells.
     items = 1 + max(ours[name].max() for name in may_be_off)
     if off.sum() > SHARE * len(off) * max(1, items / SHARE_ITEMS):
         raise ValueError("%d of %d users have other ranks than the published "
