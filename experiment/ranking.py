@@ -9,7 +9,7 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-from experiment import distribution, faults, record  # noqa: E402
+from experiment import distribution, faults, record, saving  # noqa: E402
 from experiment.model_fn import (  # noqa: E402
     RANKED, gpu_names, input_fn, make_estimator)
 
@@ -61,6 +61,7 @@ def evaluate(job, checkpoint):
             job.words, job.user_history, args.protocols, args.use_pop_random,
             seeds=args.eval_seeds, candidates=job.candidates,
             held_out=job.validation == record.HELD_OUT)
+        saving.curves(estimator.eval_dir())  # or the Estimator adds its graph
         results = estimator.evaluate(
             input_fn(job, "test_input_file", args.eval_batch_size,
                      users=job.eval_users),
@@ -72,7 +73,8 @@ def evaluate(job, checkpoint):
     results.update(evaluator.spread())
     with _one_line_faults(job):
         _write_results(job, checkpoint, results, evaluator)
-        _write_scalars(estimator.eval_dir(), ranking, results["global_step"])
+        saving.add_scalars(estimator.eval_dir(), ranking,
+                           results["global_step"])
     if "seed" in args.protocols:
         util.say(evaluation.published_line(
             {name: ranking["seed/" + name] for name in evaluation.METRICS},
@@ -143,13 +145,3 @@ def _keep_candidates(files, job, evaluator):
     util.log("candidates in %s" % path)
     return {"candidates_file": {
         os.path.basename(path): record.sha256_of(written)}}
-
-
-def _write_scalars(folder, metrics, step):
-    """Adds the ranking metrics to the TensorBoard events of a folder."""
-    with tf.Graph().as_default():  # the writer wants a graph around it
-        writer = tf.summary.FileWriter(folder)
-    writer.add_summary(tf.Summary(value=[
-        tf.Summary.Value(tag=name, simple_value=value)
-        for name, value in metrics.items()]), step)
-    writer.close()

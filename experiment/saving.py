@@ -1,5 +1,5 @@
-"""What a training saves and what ends it: checkpoints, signals, values that
-are not finite."""
+"""What a training saves and what ends it: checkpoints, curves, signals, values
+that are not finite."""
 
 import math
 import os
@@ -42,6 +42,25 @@ def save(session, model_dir, step):
         saver.save(session, name, global_step=step, write_meta_graph=False)
         saved[:] = [path]
     return path
+
+
+def curves(folder):
+    """The writer of a folder's TensorBoard events, begun without a graph.
+
+    It is one for all that this process writes there: event files are named by
+    the second, and of two that begin in one the later overwrites the other.
+    """
+    with tf.Graph().as_default():  # a writer begins with the graph around it
+        return tf.summary.FileWriterCache.get(folder)
+
+
+def add_scalars(folder, values, step):
+    """Adds a point to each of some curves of a folder: dict, tag -> float."""
+    writer = curves(folder)
+    writer.add_summary(tf.Summary(value=[
+        tf.Summary.Value(tag=tag, simple_value=value)
+        for tag, value in values.items()]), step)
+    writer.flush()
 
 
 def step_of(session):

@@ -28,11 +28,13 @@ RECIPE = (
 class ProgressHook(tf.train.SessionRunHook):
     """Shows the steps of a training run with their loss.
 
-    The last loss goes to the curve too, whatever the steps between points.
+    The last loss goes to the curve too, whatever the steps between points and
+    whatever ends the training.
     """
 
     def __init__(self, num_train_steps, model_dir):
         self._total, self._model_dir = num_train_steps, model_dir
+        self._last = None  # the loss of the last step
 
     def begin(self):
         self._loss = tf.get_collection(tf.GraphKeys.LOSSES)[0]
@@ -45,16 +47,15 @@ class ProgressHook(tf.train.SessionRunHook):
         return tf.train.SessionRunArgs(self._loss)
 
     def after_run(self, run_context, run_values):
-        loss = run_values.results
+        self._last = run_values.results
         before, self._done = self._done, saving.step_of(run_context.session)
-        self._progress.update(self._done - before, "loss %.4f" % loss)
-        if before < self._total <= self._done:
-            tf.summary.FileWriterCache.get(self._model_dir).add_summary(
-                tf.Summary(value=[tf.Summary.Value(
-                    tag="loss", simple_value=loss)]), self._total)
+        self._progress.update(self._done - before, "loss %.4f" % self._last)
 
     def end(self, session):
         self._progress.close()
+        if self._last is not None:
+            saving.add_scalars(self._model_dir, {"loss": self._last},
+                               self._done)
 
 
 def train(job):
@@ -87,7 +88,7 @@ def train(job):
             with _explained(job):
                 if not all(map(os.path.exists, _record_names(job))):
                     _write_records(job, start)
-                _begin_curves(job)
+                saving.curves(job.model_dir)  # it is at work from here on
                 validation.validate(start, job.start)
             if _is_done(job, start):
                 return
@@ -178,14 +179,8 @@ def _chief_hooks(job, start):
         util.log("removed what a killed run left: %s" % ", ".join(left))
     if job.start:
         checkpoints.point_at(job.start)
-    _begin_curves(job)
+    saving.curves(job.model_dir)  # it is at work from here on
     return [ProgressHook(args.num_train_steps, job.model_dir)]
-
-
-def _begin_curves(job):
-    """Begins the training's event file, from which on it is at work."""
-    with tf.Graph().as_default():  # a writer begins with the graph around it
-        tf.summary.FileWriterCache.get(job.model_dir)
 
 
 def _validation_hook(job):

@@ -76,7 +76,6 @@ class ValidationHook(tf.train.SessionRunHook):
         self._chosen, self._evaluate = chosen, evaluate
         self._model_dir, self._beside = model_dir, beside
         self._every, self._last, self._patience = every, last, patience
-        self._writer = None
 
     def after_run(self, run_context, run_values):
         step = saving.step_of(run_context.session)
@@ -85,10 +84,6 @@ class ValidationHook(tf.train.SessionRunHook):
                                             self._model_dir, step))
         if self._chosen.exhausted(self._patience):
             run_context.request_stop()
-
-    def end(self, session):
-        if self._writer is not None:
-            self._writer.close()
 
     def is_due(self, step):
         """Whether a validation belongs to this step and was not done yet."""
@@ -102,14 +97,7 @@ class ValidationHook(tf.train.SessionRunHook):
         value = metrics[self._chosen.metric]
         before = self._chosen.best()
         self._chosen.add(step, value, checkpoint, self._beside)
-        if self._writer is None:
-            with tf.Graph().as_default():  # the writer wants a graph around it
-                self._writer = tf.summary.FileWriter(
-                    os.path.join(self._model_dir, EVENTS))
-        self._writer.add_summary(tf.Summary(value=[
-            tf.Summary.Value(tag=name, simple_value=number)
-            for name, number in metrics.items()]), step)
-        self._writer.flush()
+        saving.add_scalars(os.path.join(self._model_dir, EVENTS), metrics, step)
         util.log("validation at step %d: %s %.4f, %s" % (
             step, self._chosen.metric, value,
             "the best so far" if self._chosen.since_best() == 0 else

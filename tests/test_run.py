@@ -1,6 +1,7 @@
 """run.py as a user runs it: one command and its files."""
 
 import collections
+import glob
 import json
 import os
 import re
@@ -118,6 +119,11 @@ def test_loss_rate_and_ranking_metrics_are_tensorboard_scalars(trained):
         for metric in evaluation.METRICS:
             key = "%s/%s" % (protocol, metric)
             assert ranking[key][5] == pytest.approx(float(values[key]))
+    # In one file with what the Estimator writes, which would begin another in
+    # the same second and take its name.
+    assert ranking["loss"][5] == pytest.approx(float(values["loss"]))
+    events, = glob.glob(str(folder / "eval" / "events.*"))
+    assert os.path.getsize(events) < 20000  # no graph
 
 
 def run_on_copy(trained, folder, *flags):

@@ -31,7 +31,8 @@ def test_a_short_training_logs_its_curves_more_often(steps, between):
     assert model_fn.summary_steps(steps) == between
 
 
-def test_the_last_loss_is_logged_whatever_the_steps_between_points(tmp_path):
+@pytest.mark.parametrize("total", [7, 1000])  # done, and ended before
+def test_the_last_loss_is_logged_whatever_ends_a_training(tmp_path, total):
     with tf.Graph().as_default():
         step = tf.train.get_or_create_global_step()
         tf.losses.add_loss(1.5 * tf.cast(step, tf.float32))
@@ -39,7 +40,7 @@ def test_the_last_loss_is_logged_whatever_the_steps_between_points(tmp_path):
             train_op = tf.assign_add(step, 1)
         folder = str(tmp_path)
         with tf.train.MonitoredTrainingSession(
-                hooks=[training.ProgressHook(7, folder)]) as session:
+                hooks=[training.ProgressHook(total, folder)]) as session:
             for _ in range(7):
                 session.run(train_op)
         tf.summary.FileWriterCache.clear()
