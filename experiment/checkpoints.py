@@ -21,6 +21,7 @@ CONFIG_FILE = "bert_config.json"      # in the model directory
 FREE_CONFIG_KEYS = ("hidden_dropout_prob", "attention_probs_dropout_prob",
                     "initializer_range")
 _SAVED = re.compile(r"(model\.ckpt-([0-9]+))\.index\Z")
+_ENDING = re.compile(r"\.(index|meta|data-[0-9]+-of-[0-9]+)\Z")
 
 
 # --- which one ----------------------------------------------------------------
@@ -106,12 +107,15 @@ def find_damage(checkpoint):
 
 
 def check_sound(checkpoint):
-    """Raises ValueError where a checkpoint cannot be read."""
+    """Raises ValueError where a checkpoint, to be evaluated or begun from,
+    cannot be read."""
     damage = find_damage(checkpoint)
     if damage is None:
         return
-    others = [path for path in saved(os.path.dirname(checkpoint))
-              if path != checkpoint]
+    folder = os.path.dirname(checkpoint)
+    others = [path for path in saved(folder) if path != checkpoint]
+    if os.path.basename(folder) == selection.FOLDER:
+        others += saved(os.path.dirname(folder))
     raise ValueError("%s; %s%s" % (
         damage, "put the file back" if os.path.exists(checkpoint + ".index")
         else "a checkpoint is named by the common start of its files' names",
@@ -141,11 +145,14 @@ def remove_unfinished(folder):
 
 
 def named_checkpoint(name):
-    """The checkpoint of --init_checkpoint, which may name its folder.
+    """The checkpoint of --init_checkpoint, which may name its folder or one of
+    its files.
 
     Raises:
         ValueError: there is none in the folder.
     """
+    if name and os.path.isfile(name):
+        return _ENDING.sub("", name)
     if not (name and os.path.isdir(name)):
         return name
     newest = latest(name)
@@ -164,24 +171,29 @@ def find_checkpoint(model_dir, config, args):
         ValueError: a checkpoint is damaged or does not fit, or there is none
             to evaluate.
     """
-    newest = (newest_sound if args.do_train else latest)(model_dir)
-    best = latest(os.path.join(model_dir, selection.FOLDER))
     if args.init_checkpoint and not args.do_train:
-        chosen = args.init_checkpoint
-    elif args.do_train or newest:
-        chosen = best or newest
+        newest, chosen = None, args.init_checkpoint
     else:
-        raise ValueError("no checkpoint in %s; train first with --do_train, or "
-                         "correct --checkpointDir and --signature" % model_dir)
+        newest = (newest_sound if args.do_train else latest)(model_dir)
+        best = latest(os.path.join(model_dir, selection.FOLDER))
+        chosen = best or newest
     if not args.do_train:
+        if chosen is None:
+            raise ValueError(
+                "no checkpoint in %s; train first with --do_train, or correct "
+                "--checkpointDir and --signature" % model_dir)
         check_sound(chosen)
         check_checkpoint(chosen, config, counts_steps=args.do_eval)
         return newest, chosen
     # A training that goes on has no need any more of what it began from, and a
     # new one counts from 0.
     first = None if newest else args.init_checkpoint
-    for checkpoint in {best, first} - {None, newest}:
-        check_sound(checkpoint)
+    if best and find_damage(best):
+        raise ValueError("%s; put the file back, or remove the folder %s to "
+                         "choose anew from the next validation on"
+                         % (find_damage(best), os.path.dirname(best)))
+    if first:
+        check_sound(first)
     for checkpoint in (newest, best, first):
         if checkpoint:
             check_checkpoint(checkpoint, config,

@@ -152,6 +152,22 @@ def test_training_goes_on_from_the_newest_sound_checkpoint(
         str(tmp_path)).all_model_checkpoint_paths) == names[:2]
 
 
+def test_in_place_of_a_damaged_best_one_the_newest_is_offered(tmp_path):
+    (tmp_path / "best").mkdir()
+    best, = write_checkpoints(tmp_path / "best", 10)
+    newest, = write_checkpoints(tmp_path, 10)
+    flip(best + DATA, 3)
+    with pytest.raises(ValueError, match="put the file back, or take another "
+                       "checkpoint: --init_checkpoint=%s$" % newest):
+        checkpoints.check_sound(best)
+
+
+@pytest.mark.parametrize("ending", ["", INDEX, DATA])
+def test_a_checkpoint_may_be_named_by_any_of_its_files(tmp_path, ending):
+    name, = write_checkpoints(tmp_path, 9)
+    assert checkpoints.named_checkpoint(name + ending) == name
+
+
 def test_no_sound_checkpoint_is_an_error(tmp_path):
     for name in write_checkpoints(tmp_path, 9, 10):
         flip(name + DATA, 3)
@@ -219,6 +235,35 @@ def test_what_is_not_asked_for_may_be_damaged(dataset, trained, tmp_path):
         if fault:
             assert fault in errors and errors.rstrip().endswith(
                 "--init_checkpoint=%s" % (tmp_path / "run" / "model.ckpt-0"))
+
+
+def test_where_another_checkpoint_is_evaluated_the_directorys_is_not_read(
+        dataset, trained, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint").write_bytes(
+        CHECKPOINT_TEXTS["names what is not there"])
+    status, _, errors = command("run.py", *run_flags(
+        dataset, tmp_path, do_eval=True,
+        init_checkpoint=trained[0] / "run" / "model.ckpt-5.index"))
+    assert status == 0, errors
+
+
+def test_training_on_with_a_damaged_best_one_says_how(dataset, selected,
+                                                      tmp_path):
+    shutil.copytree(str(selected[0] / "run"), str(tmp_path / "run"))
+    best, = checkpoints.saved(str(tmp_path / "run" / "best"))
+    flip(best + DATA, 1234)
+    flags = ["--checkpointDir=%s" % (tmp_path / "run"), "--do_train",
+             "--num_train_steps=6"]
+    status, _, errors = command("run.py", *flags)
+    assert status == 1, errors
+    assert errors.splitlines()[-1].endswith(
+        "or remove the folder %s to choose anew from the next validation on"
+        % (tmp_path / "run" / "best"))
+    shutil.rmtree(str(tmp_path / "run" / "best"))
+    status, _, errors = command("run.py", *flags)
+    assert status == 0, errors
+    assert "step 6: paper/ap" in errors and "the best so far" in errors
 
 
 def test_the_commands_name_damage_and_go_on(dataset, trained, tmp_path):
