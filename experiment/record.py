@@ -13,6 +13,7 @@ import time
 
 FILE = "run_config.json"
 EVALUATION_FILE = "eval_config.json"
+BEST_FOLDER = "best"  # in the model directory: what validation chose
 HELD_OUT, FOLDED, UNKNOWN = "held out", "folded into train", "unknown"
 # What only an evaluation reads, and what it reads beside a training.
 EVALUATION_FLAGS = (
@@ -113,6 +114,23 @@ def check_checksums(record, found, folder):
 
 
 # --- the record -------------------------------------------------------------
+
+def foreign_folder(evaluated, model_dir):
+    """Where the checkpoint that an evaluation in a model directory is of lies,
+    if that is another directory than this and what it was called then; else
+    None.
+
+    Args:
+        evaluated: dict, as `read_evaluation` returns. model_dir: str.
+    """
+    flags = evaluated["flags"]
+    called = "%s%s" % (flags.get("checkpointDir") or "",
+                       flags.get("signature") or "")
+    folder = os.path.dirname(os.path.abspath(evaluated["checkpoint"]))
+    own = [os.path.abspath(os.path.join(name, part))
+           for name in (model_dir, called) for part in ("", BEST_FOLDER)]
+    return None if folder in own else folder
+
 
 def earlier_starts(recorded, step):
     """The starts of a training whose steps are in the checkpoint that it now
@@ -293,7 +311,8 @@ def _are_starts(value):
     """Whether they are a training's earlier starts, or None: older ones lack
     them."""
     return value is None or isinstance(value, list) and all(
-        _is_table(start) and _is_integer(start.get("started_from_step"))
+        _is_table(start) and _is_table(start.get("flags"))
+        and _is_integer(start.get("started_from_step"))
         for start in value)
 
 

@@ -11,7 +11,9 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-FOLDER = "best"               # in the model directory
+from experiment import record  # noqa: E402
+
+FOLDER = record.BEST_FOLDER   # in the model directory
 FILE = "selection.json"       # in that folder
 
 

@@ -11,17 +11,11 @@ from evaluation import METRIC_LABELS
 from reporting import plots, stats
 from reporting.page import NOTHING, Figure, Section, Table, p_cell
 from reporting.runs import (
-    candidate_notes, check_same_users, of_training, user_metrics)
+    NAMING_FLAGS, PLACE_FLAGS, candidate_notes, check_same_users,
+    earlier_flags, of_training, user_metrics, validation_chose)
 
-# Flags that may differ within a group: the seed, where the run lies, and how
-# much of it is kept ...
-_OF_A_RUN = ("random_seed", "checkpointDir", "signature", "keep_checkpoint_max")
-# ... names of files whose content is recorded, and what the recorded model
-# config holds, whether a flag gave it or not.
-_NAMES = ("attention_form", "hidden_dropout_prob",
-          "attention_probs_dropout_prob",
-          "bert_config_file", "train_input_file", "valid_input_file",
-          "user_history_filename", "vocab_filename")
+# Flags that may differ within a group.
+_FREE = ("random_seed",) + PLACE_FLAGS + NAMING_FLAGS
 # A record of an older revision lacks the flags that came later. They were off.
 _OFF = (None, False, 0, "", "none")
 _SURROUNDINGS = ("python", "packages", "git_revision", "git_dirty")
@@ -35,10 +29,11 @@ Group = collections.namedtuple("Group", "number name runs")
 def seed_groups(runs):
     """The groups of two runs or more.
 
-    Runs are of one group where the recorded flags of the training, the
-    content of the data files and the model config are the same, and the
-    evaluation's users and candidates, too. So is the step, unless validation
-    chose it. Trainings that they began from may differ in the seed as well.
+    Runs are of one group where the recorded flags of the training, from its
+    first start to its last, the content of the data files and the model config
+    are the same, and the evaluation's users and candidates, too. So is the
+    step, unless validation chose it. Trainings that they began from may differ
+    in the seed as well.
     A seed that comes again is no other training: that run stands alone.
 
     Args:
@@ -61,20 +56,22 @@ def seed_groups(runs):
 def _all_but_seed(run):
     """str, the same for runs that differ in the training seed alone."""
     return json.dumps([
-        _recipe(of_training(run.record)), _ranked(run),
-        run.record["flags"].get("valid_input_file") is None
-        and run.results.get("global_step")], sort_keys=True)
+        _recipe(run.record), _ranked(run),
+        not validation_chose(run) and run.results.get("global_step")],
+        sort_keys=True)
 
 
-def _recipe(training):
+def _recipe(recorded):
     """list, what a training was made of but for its seed."""
+    training = of_training(recorded)
     flags = {flag: value for flag, value in training["flags"].items()
-             if flag not in _OF_A_RUN + _NAMES and value not in _OFF}
-    earlier = training["began_from"]
+             if flag not in _FREE and value not in _OFF}
+    earlier = recorded.get("began_from")
     if earlier:  # then it is known, wherever its checkpoint lies
         flags["init_checkpoint"] = os.path.basename(
             flags.get("init_checkpoint", ""))
-    return [flags, _sums(training), training.get("model_config"),
+    return [flags, list(filter(None, earlier_flags(recorded))),
+            _sums(training), training.get("model_config"),
             earlier and _recipe(earlier)]
 
 

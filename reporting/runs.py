@@ -23,6 +23,17 @@ _SIGNATURE = re.compile(r"(-(mp|sw|mlp|df|mpps|msl)-?[0-9.]+)*(-ho)?$")
 _ENDING = re.compile(r"\.(vocab|his|(train|valid|test)\.tfrecord"
                      r"(-[0-9]+-of-[0-9]+)?)$")
 _NOT_GENERATED = ("items_file", "candidates_file")
+# Flags that do not make a training: where a run lies, how much of it is kept,
+PLACE_FLAGS = ("checkpointDir", "signature", "keep_checkpoint_max")
+# ... names of files whose content is recorded, and what the recorded model
+# config holds, whether a flag gave it or not,
+NAMING_FLAGS = ("attention_form", "hidden_dropout_prob",
+                "attention_probs_dropout_prob",
+                "bert_config_file", "train_input_file", "valid_input_file",
+                "user_history_filename", "vocab_filename")
+# ... and what evaluations and predictions alone read.
+_OTHER_FLAGS = (record.EVALUATION_FLAGS + record.PREDICTION_FLAGS
+                + ("items_file",))
 
 RESULTS_FILE = "eval_results.txt"
 USERS_FILE = "eval_users.tsv"
@@ -67,10 +78,13 @@ def read_run(folder, name, number):
         users = read_users(path)
         _check_same_evaluation(folder, results, users)
     evaluated = record.read_evaluation(folder)
+    trained = record.read(folder)
     if evaluated:
         _check_same_step(folder, results, evaluated)
-    return Run(number, name, folder, config, results, users,
-               record.read(folder), evaluated, read_curves(folder))
+        if trained:
+            _check_same_model(folder, evaluated)
+    return Run(number, name, folder, config, results, users, trained,
+               evaluated, read_curves(folder))
 
 
 def read_results(path):
@@ -213,6 +227,17 @@ def _check_same_step(folder, results, evaluated):
                              results.get("global_step"), RESULTS_FILE))
 
 
+def _check_same_model(folder, evaluated):
+    """The results must be of the model whose training lies beside them."""
+    foreign = record.foreign_folder(evaluated, folder)
+    if foreign:
+        raise ValueError(
+            "%s: its results are of %s, not of the training that is recorded "
+            "there; run.py --do_eval without --init_checkpoint evaluates that "
+            "one, another --checkpointDir keeps the results apart"
+            % (folder, foreign))
+
+
 def check_same_users(reference, other):
     """Raises ValueError unless both runs ranked the same items of the same
     users."""
@@ -264,8 +289,6 @@ def user_metrics(run, protocols, metrics):
 def of_training(recorded):
     """A training's record without what only evaluations and predictions
     read; of its starts, the steps."""
-    others = record.EVALUATION_FLAGS + record.PREDICTION_FLAGS + (
-        "items_file",)
     return dict(
         {key: value for key, value in recorded.items()
          if key not in ("started_from_step", "earlier_starts")},
@@ -273,7 +296,7 @@ def of_training(recorded):
         began_from=recorded.get("began_from") and of_training(
             recorded["began_from"]),
         **{part: {flag: value for flag, value in recorded[part].items()
-                  if flag not in others}
+                  if flag not in _OTHER_FLAGS}
            for part in ("flags", "data_files")})
 
 
@@ -283,6 +306,22 @@ def resumed_at(recorded):
     starts = (recorded.get("earlier_starts") or []) + [recorded]
     return [start["started_from_step"] for start in starts
             if start["started_from_step"]]
+
+
+def earlier_flags(recorded):
+    """The flags that a resumed training had before, where they were others:
+    list, a start each, of dict, flag -> value."""
+    last = recorded["flags"]
+    return [{flag: value for flag, value in sorted(start["flags"].items())
+             if value != last.get(flag, value)
+             and flag not in _OTHER_FLAGS + PLACE_FLAGS + NAMING_FLAGS}
+            for start in recorded.get("earlier_starts") or []]
+
+
+def validation_chose(run):
+    """Whether the run's results are of the best checkpoint by validation."""
+    return bool(run.evaluation) and os.path.basename(os.path.dirname(
+        run.evaluation["checkpoint"])) == record.BEST_FOLDER
 
 
 def of_evaluation(recorded):

@@ -16,7 +16,8 @@ from reporting.groups import (
 from reporting.page import NOTHING, Section, Table, interval_cell, p_cell
 from reporting.runs import (
     RESULTS_FILE, USERS_FILE, candidate_notes, check_same_users, dataset_names,
-    evaluated_protocols, of_evaluation, of_training, resumed_at, user_metrics)
+    earlier_flags, evaluated_protocols, of_evaluation, of_training, resumed_at,
+    user_metrics)
 
 CANDIDATES = {
     "seed": "100 items by popularity, outside the model's input window",
@@ -55,13 +56,17 @@ def runs_section(runs):
 
 
 def _resumed(name, recorded):
-    """list of str: a training and the steps at which it was resumed, and the
-    trainings that it began from."""
+    """list of str: a training, the steps at which it was resumed and which
+    flags were others before, and the trainings that it began from."""
     if not recorded:
         return []
     steps = ", ".join(map(str, resumed_at(recorded)))
+    before = sorted({"--%s=%s" % item for flags in earlier_flags(recorded)
+                     for item in flags.items()})
     return _resumed("what %s began from" % name, recorded.get("began_from")) + (
-        ["%s at step %s" % (name, steps)] if steps else [])
+        ["%s at step %s%s" % (name, steps, " (before with %s)"
+                              % ", ".join(before) if before else "")]
+        if steps else [])
 
 
 def _cell(value, form):

@@ -156,10 +156,30 @@ def test_another_step_is_another_training_unless_validation_chose_it(pair):
         path.write_text(path.read_text().replace("step = 300", "step = 200")
                         .replace('"step": 300', '"step": 200'))
     assert groups_of(pair, ["a-1", "a-2"]) == []
-    for name in ("a-1", "a-2"):
-        change(pair / name,
-               lambda found: found["flags"].update(valid_input_file="v"))
+    for name, checkpoint in (("a-1", "best/model.ckpt-300"),
+                             ("a-2", "best/model.ckpt-200")):
+        assert groups_of(pair, ["a-1", "a-2"]) == []
+        change(pair / name, lambda found: found.update(checkpoint=checkpoint),
+               "eval_config.json")
     assert groups_of(pair, ["a-1", "a-2"]) == [("a", ["a-1", "a-2"])]
+
+
+@pytest.mark.parametrize("earlier, alike", [
+    ({}, True), ({"checkpointDir": "elsewhere"}, True),
+    ({"eval_seeds": 7}, True), ({"learning_rate": 0.5}, False),
+    ({"random_seed": 9}, False)])
+def test_what_a_resumed_training_was_made_by_before_counts(pair, earlier,
+                                                           alike):
+    def resume(found):
+        found["flags"]["random_seed"] = found["seed"]
+        found.update(started_from_step=3, earlier_starts=[dict(
+            started_from_step=0, flags=dict(found["flags"], **earlier))])
+
+    change(pair / "a-2", resume)
+    change(pair / "a-1", lambda found: found["flags"].update(
+        random_seed=found["seed"]))
+    assert groups_of(pair, ["a-1", "a-2"]) == (
+        [("a", ["a-1", "a-2"])] if alike else [])
 
 
 def test_the_same_seed_again_is_no_other_seed(pair):

@@ -1,6 +1,7 @@
 """Reading model directories, and what is wrong with bad ones."""
 
 import gzip
+import os
 
 import pytest
 
@@ -8,8 +9,8 @@ import evaluation
 import report
 from reporting import runs as run_files
 from written_runs import (
-    COLUMNS, sections_of, two_runs, user_columns, write_results, write_run,
-    write_users)
+    COLUMNS, sections_of, two_runs, user_columns, write_evaluation,
+    write_results, write_run, write_users)
 
 
 # --- reading a run ----------------------------------------------------------
@@ -194,6 +195,28 @@ def test_the_record_of_another_evaluation_is_refused(tmp_path):
         "both with one run.py --do_eval" in read_error(tmp_path / "run")
 
 
+@pytest.mark.parametrize("checkpoint, own", [
+    ("mine-a/model.ckpt-300", True), ("mine-a/best/model.ckpt-300", True),
+    ("moved/run/model.ckpt-300", True), ("mine-a/old/model.ckpt-300", False),
+    ("other/model.ckpt-300", False)])
+def test_results_of_another_model_are_refused(tmp_path, monkeypatch,
+                                              checkpoint, own):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "moved").mkdir()
+    folder, _ = write_run(tmp_path / "moved" / "run", 1, ["paper"])
+    write_evaluation(tmp_path / "moved" / "run", checkpointDir="mine",
+                     signature="-a")
+    path = tmp_path / "moved" / "run" / "eval_config.json"
+    path.write_text(path.read_text().replace("model.ckpt-300", checkpoint))
+    if own:
+        assert run_files.read_run(folder, "run", 0).record["seed"] == 1
+    else:
+        assert "its results are of %s, not" % (
+            tmp_path / os.path.dirname(checkpoint)) in read_error(folder)
+        os.remove(os.path.join(folder, "run_config.json"))
+        assert run_files.read_run(folder, "run", 0).record is None
+
+
 def test_no_run_and_one_run_twice(two_runs):
     with pytest.raises(ValueError, match="no run given"):
         report.read_runs([], None)
@@ -207,6 +230,11 @@ def test_names_must_fit_the_runs(two_runs):
     for names in (["a"], ["a", "a"], ["a", "b", "c"]):
         with pytest.raises(ValueError, match="--names=%s" % ",".join(names)):
             report.read_runs(folders, names)
+
+
+def test_a_choice_is_named_once():
+    with pytest.raises(ValueError, match="--metrics=ap,ap names one twice"):
+        report.check_choice("metrics", ["ap", "ap"], evaluation.METRICS)
 
 
 def test_unknown_choices_list_the_known_ones():

@@ -251,6 +251,20 @@ def test_resumed_trainings_are_told_with_their_steps(whole, tmp_path):
     assert "Resumed" not in text_of(whole[0]["Runs"])
 
 
+def test_flags_that_a_resumed_training_had_before_are_told(tmp_path):
+    write_run(tmp_path / "a", 1, ["paper"])
+    resume(tmp_path / "a", [40, 70])
+    path = tmp_path / "a" / "run_config.json"
+    found = json.loads(path.read_text())
+    found["earlier_starts"][0]["flags"].update(learning_rate=0.5, top_k=3)
+    found["earlier_starts"][1]["flags"].update(batch_size=64)
+    found["flags"]["batch_size"] = 16
+    path.write_text(json.dumps(found))
+    sections, _ = sections_of([str(tmp_path / "a")])
+    assert "a at step 40, 70 (before with --batch_size=64, " \
+        "--learning_rate=0.5)." in text_of(sections["Runs"])
+
+
 def test_a_protocol_that_one_run_lacks(two_runs, tmp_path):
     write_run(tmp_path / "run", 2, ["paper"])
     sections, _ = sections_of([two_runs[0][0], str(tmp_path / "run")])
