@@ -7,7 +7,8 @@ The new folder holds the evaluated checkpoint without the optimiser's slots,
 the records and results of run.py, each user's ranks (packed), and the loss
 and validation curves over steps and seconds; in short/, those of a training on
 short windows that came before.
-`run.py --do_eval --init_checkpoint=<folder>` gives the same results again.
+`run.py --do_eval --init_checkpoint=<folder>` gives the same results again, as
+is printed at the end.
 """
 
 import gzip
@@ -22,7 +23,7 @@ import util  # noqa: E402
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-from experiment import checkpoints, ranking, record, selection  # noqa: E402
+from experiment import checkpoints, ranking, record  # noqa: E402
 from reporting import events  # noqa: E402
 
 SLOTS = ("/adam_m", "/adam_v")
@@ -41,18 +42,18 @@ def evaluated_checkpoint(model_dir):
     if recorded is None:
         raise ValueError("no %s; evaluate with run.py --do_eval first"
                          % os.path.join(model_dir, record.EVALUATION_FILE))
-    folder, name = os.path.split(os.path.abspath(recorded["checkpoint"]))
-    own = os.path.abspath(recorded["flags"]["checkpointDir"]
-                          + recorded["flags"]["signature"])
-    if folder not in (own, os.path.join(own, selection.FOLDER)):
+    foreign = record.foreign_folder(recorded, model_dir)
+    if foreign:
         raise ValueError("the results in %s are of %s, another directory's; "
-                         "publish that one" % (model_dir, folder))
+                         "publish that one" % (model_dir, foreign))
     _check_repeatable(model_dir, recorded["flags"])
-    there = os.path.join(model_dir, os.path.relpath(folder, own), name)
+    folder, name = os.path.split(recorded["checkpoint"])
+    chosen = os.path.basename(folder) == record.BEST_FOLDER
+    there = os.path.join(model_dir, record.BEST_FOLDER if chosen else "", name)
     if not os.path.exists(there + ".index"):
         raise ValueError("the evaluated checkpoint %s is not there any more; "
-                         "evaluate again" % os.path.normpath(there))
-    return os.path.normpath(there)
+                         "evaluate again" % there)
+    return there
 
 
 def _check_repeatable(model_dir, asked):
@@ -62,12 +63,28 @@ def _check_repeatable(model_dir, asked):
     usual = dict(trained["flags"] if trained else asked,
                  eval_users=None, candidates_file=None)
     for flag in ("eval_users", "candidates_file", "protocols",
-                 "use_pop_random"):
-        if (asked.get(flag) or None) != (usual.get(flag) or None):
+                 "use_pop_random", "eval_seeds"):
+        value = asked.get(flag)
+        if (value or None) != (usual.get(flag) or None):
             raise ValueError(
                 "the results in %s are those of --%s=%s, which the published "
                 "model would not be evaluated with; evaluate again without it"
-                % (model_dir, flag, asked[flag]))
+                % (model_dir, flag, ",".join(value) if isinstance(value, list)
+                   else value))
+
+
+def evaluation_command(folder):
+    """The call of run.py that gives a published folder's results again: str.
+
+    Data files that the training was not given are not in its record.
+    """
+    asked = record.read_evaluation(folder)["flags"]
+    trained = record.read(folder)["flags"]
+    return " ".join(["run.py --do_eval --init_checkpoint=%s "
+                     "--checkpointDir=..." % folder] + [
+        "--%s=%s" % (flag, asked[flag])
+        for flag in ("test_input_file", "vocab_filename",
+                     "user_history_filename") if not trained.get(flag)])
 
 
 def write_slim(checkpoint, folder, changed):
@@ -138,4 +155,5 @@ if __name__ == "__main__":
     with util.one_line_stops("publish.py", "nothing was published"), \
             util.one_line_errors("publish.py"):
         publish(given.model_dir, given.target)
-    util.log("wrote %s" % given.target)
+    util.log("wrote %s; %s evaluates it again"
+             % (given.target, evaluation_command(given.target)))

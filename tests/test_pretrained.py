@@ -142,7 +142,8 @@ def test_a_model_that_was_not_evaluated_is_refused(tmp_path):
 @pytest.mark.parametrize("flag, value, told", [
     ("eval_users", 9, "--eval_users=9"),
     ("candidates_file", "mine.tsv", "--candidates_file=mine.tsv"),
-    ("protocols", ["full"], "--protocols=['full']"),
+    ("protocols", ["full", "paper"], "--protocols=full,paper"),
+    ("eval_seeds", 2, "--eval_seeds=2"),
     ("use_pop_random", False, "--use_pop_random=False")])
 def test_results_that_would_not_come_again_are_refused(trained, tmp_path, flag,
                                                        value, told):
@@ -172,6 +173,20 @@ def test_the_best_checkpoint_is_published_though_another_has_its_name(
         evaluation["checkpoint"] = checkpoint
         (run / "eval_config.json").write_text(json.dumps(evaluation))
         assert publish.evaluated_checkpoint(str(run)) == str(published)
+
+
+def test_the_command_names_data_that_the_training_was_not_given(trained,
+                                                               tmp_path):
+    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
+    call = "run.py --do_eval --init_checkpoint=%s --checkpointDir=..." % (
+        tmp_path / "run")
+    assert publish.evaluation_command(str(tmp_path / "run")) == call
+    path = tmp_path / "run" / "run_config.json"
+    recorded = json.loads(path.read_text())
+    test_file = recorded["flags"].pop("test_input_file")
+    path.write_text(json.dumps(recorded))
+    assert publish.evaluation_command(str(tmp_path / "run")) == (
+        "%s --test_input_file=%s" % (call, test_file))
 
 
 def test_what_a_killed_run_left_is_removed(trained, tmp_path):
