@@ -38,7 +38,8 @@ def of_directory(folder, changes):
         argparse.Namespace.
 
     Raises:
-        ValueError: there is no record, it is damaged, or there is no such flag.
+        ValueError: there is no record, it is damaged, there is no such flag,
+            or its value is of another type.
     """
     folder = os.fspath(folder)
     changes = {flag: os.fspath(value) if isinstance(value, os.PathLike)
@@ -54,9 +55,34 @@ def of_directory(folder, changes):
     if unknown:
         raise ValueError("%s is no flag of run.py; correct the name"
                          % unknown[0])
+    for flag, value in changes.items():
+        _check_kind(flag, value, values.get(flag))
+    values["items_file"] = _map_beside(values["items_file"],
+                                       changes.get("vocab_filename"))
     values.update(changes)
     return complete(argparse.Namespace(**values),
                     set(values) - {"bert_config_file"} | set(changes))
+
+
+def _check_kind(flag, value, recorded):
+    """Raises ValueError for a value of another type than the recorded one."""
+    kinds = {bool: bool, int: int, float: (int, float), str: str, list: list}
+    if None not in (value, recorded) and not isinstance(
+            value, kinds.get(type(recorded), object)):
+        raise ValueError("%s=%r is no %s; give another"
+                         % (flag, value, type(recorded).__name__))
+
+
+def _map_beside(path, vocabulary):
+    """The recorded id map; where it is gone and a vocabulary is given, the one
+    beside it: the data have moved.
+
+    Args:
+        path: str, as recorded, or None. vocabulary: str, or None.
+    """
+    if path and vocabulary and not os.path.exists(path):
+        return os.path.join(os.path.dirname(vocabulary), os.path.basename(path))
+    return path
 
 
 def complete(args, given):
@@ -80,8 +106,10 @@ def complete(args, given):
     taken = collections.OrderedDict()
     if recorded:
         own = set(vars(args)) - set(given) - set(PER_CALL) - set(MODEL)
-        taken.update((flag, value) for flag, value
-                     in sorted(recorded["flags"].items())
+        flags = dict(recorded["flags"], items_file=_map_beside(
+            recorded["flags"].get("items_file"),
+            args.vocab_filename if "vocab_filename" in given else None))
+        taken.update((flag, value) for flag, value in sorted(flags.items())
                      if flag in own and value != getattr(args, flag))
         first = recorded["flags"].get("init_checkpoint")
         if args.do_train and first and "init_checkpoint" not in given:

@@ -11,7 +11,7 @@ util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
 import modeling  # noqa: E402
-from experiment import faults, model_fn, recall  # noqa: E402
+from experiment import faults, model_fn, recall, record  # noqa: E402
 from experiment.job import check_job  # noqa: E402
 from experiment.requests import check_k  # noqa: E402
 from model import masked_item  # noqa: E402
@@ -233,11 +233,16 @@ def load(model_dir, **flags):
     Raises:
         ValueError, IOError: as run.py --do_predict ends with.
     """
+    asking = sorted(set(flags).intersection(record.PREDICTION_FLAGS))
+    if asking:
+        raise ValueError("%s is for run.py; the model's recommend() is asked "
+                         "here" % asking[0])
     args = recall.of_directory(
         model_dir, dict(flags, do_predict=True, top_k=1))
-    size = args.eval_batch_size
-    if not isinstance(size, int) or size < 1:
-        raise ValueError("eval_batch_size=%r is not a whole number from 1; "
-                         "give another" % (size,))
+    for flag in ("eval_batch_size", "max_seq_length"):
+        value = getattr(args, flag)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError("%s=%r is not a whole number from 1; give another"
+                             % (flag, value))
     job = check_job(args)
     return Recommender(job, job.checkpoint)

@@ -13,7 +13,8 @@ RECORD = {
     "flags": {"batch_size": 7, "protocols": ["paper", "full"], "xla": False,
               "do_train": True, "init_checkpoint": "older", "gone": 3,
               "top_k": 3, "predict_user": "9", "items_file": "x.items.tsv",
-              "attention_form": "self", "bert_config_file": "elsewhere.json"}}
+              "vocab_filename": None, "attention_form": "self",
+              "bert_config_file": "elsewhere.json"}}
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def completed(folder, *given, **values):
     defaults = dict(
         checkpointDir=str(folder), signature="", batch_size=256, xla=False,
         protocols=["seed"], do_train=False, init_checkpoint=None, top_k=10,
-        predict_user=None, items_file=None,
+        predict_user=None, items_file=None, vocab_filename=None,
         attention_form=None, bert_config_file=None)
     return vars(complete(argparse.Namespace(**dict(defaults, **values)),
                          set(given)))
@@ -51,6 +52,25 @@ def test_a_given_flag_wins_even_at_its_default(folder):
                        bert_config_file="mine.json")
     assert values["batch_size"] == 256
     assert values["bert_config_file"] == "mine.json"
+
+
+def test_an_id_map_that_is_gone_is_looked_for_beside_a_given_vocabulary(
+        folder, tmp_path):
+    def maps(*given, **changes):
+        return [completed(folder, *given, **changes)["items_file"],
+                of_directory(str(folder), changes).items_file]
+
+    assert maps() == ["x.items.tsv"] * 2
+    moved = {"vocab_filename": str(tmp_path / "a.vocab")}
+    assert maps("vocab_filename", **moved) == [
+        str(tmp_path / "x.items.tsv")] * 2
+    assert maps("vocab_filename", "items_file", items_file="y.items.tsv",
+                **moved) == ["y.items.tsv"] * 2
+    there = tmp_path / "there.items.tsv"
+    there.write_text(u"")
+    (folder / "run_config.json").write_text(json.dumps(dict(
+        RECORD, flags=dict(RECORD["flags"], items_file=str(there)))))
+    assert maps("vocab_filename", **moved) == [str(there)] * 2
 
 
 def test_what_a_call_is_to_do_is_not_taken_nor_is_the_form(folder):

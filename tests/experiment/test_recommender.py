@@ -211,6 +211,17 @@ def test_batches_of_no_size_are_a_mistake(trained, size):
         load(str(trained[0] / "run"), eval_batch_size=size)
 
 
+@pytest.mark.parametrize("flag, value, fault", [
+    ("max_seq_length", 0, "max_seq_length=0 is not a whole number from 1"),
+    ("max_seq_length", "20", "max_seq_length='20' is no int"),
+    ("selection_metric", 1, "selection_metric=1 is no str"),
+    ("bucket_by_length", 3, "bucket_by_length=3 is no bool"),
+    ("predict_items", "3", "predict_items is for run.py")])
+def test_what_a_flag_does_not_take_is_a_mistake(trained, flag, value, fault):
+    with pytest.raises(ValueError, match=fault):
+        load(str(trained[0] / "run"), **{flag: value})
+
+
 def test_a_misspelt_flag_is_a_mistake(trained):
     with pytest.raises(ValueError, match="vocab_file is no flag of run.py"):
         load(str(trained[0] / "run"), vocab_file="/nowhere")
