@@ -95,11 +95,15 @@ def _short_names(paths):
 
 
 def check_choice(flag, chosen, known):
-    """Raises ValueError naming what is not known and what is."""
+    """Raises ValueError naming what is not known and what is, or what is named
+    twice."""
     unknown = [name for name in chosen if name not in known]
     if unknown or not chosen:
         raise ValueError("--%s: unknown %s %r; the %s are %s" % (
             flag, flag[:-1], ", ".join(unknown), flag, ", ".join(known)))
+    if len(set(chosen)) < len(chosen):
+        raise ValueError("--%s=%s names one twice; name each once"
+                         % (flag, ",".join(chosen)))
 
 
 def choose_protocols(runs, wanted):

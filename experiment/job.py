@@ -180,6 +180,12 @@ def _check_choices(args):
             "protocols are %s, the metrics %s" % (
                 args.selection_metric, ", ".join(evaluation.PROTOCOLS),
                 ", ".join(evaluation.METRICS)))
+    if args.predict_output_file is not None and not args.do_predict:
+        raise ValueError("--predict_output_file=%s needs --do_predict"
+                         % args.predict_output_file)
+    if args.do_eval and args.candidates_file and args.protocols == ["full"]:
+        raise ValueError("--candidates_file: protocol full draws none; leave "
+                         "it out, or add a protocol to --protocols")
     for flag in ("eval_every_steps", "early_stopping_patience"):
         if getattr(args, flag) and not args.valid_input_file:
             raise ValueError("--%s=%d needs --valid_input_file, the "

@@ -214,6 +214,16 @@ def test_a_name_that_tensorflow_takes_for_a_pattern(dataset, tmp_path, flag):
                    **{flag: str(tmp_path / "a[1]" / "model.ckpt-1")})
 
 
+def test_candidates_where_none_are_drawn(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "--candidates_file: protocol full draws",
+                   candidates_file=str(tmp_path / "c.tsv"), protocols=["full"])
+
+
+def test_an_output_without_a_prediction(dataset, tmp_path):
+    assert_refused(dataset, tmp_path, "--predict_output_file=a.tsv needs",
+                   predict_output_file="a.tsv")
+
+
 def test_a_new_candidates_file_in_no_folder(dataset, tmp_path):
     assert_refused(dataset, tmp_path, "--candidates_file", "nowhere",
                    candidates_file=str(tmp_path / "nowhere" / "c.tsv"))
