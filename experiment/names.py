@@ -8,6 +8,8 @@ file.
 import hashlib
 import os
 
+import numpy as np
+
 import vocab
 from data import sequences
 from experiment import consistency
@@ -132,14 +134,24 @@ def read_names(words, vocab_path, path=None):
         path: str, the .items.tsv to take, or None.
 
     Raises:
-        ValueError: see `Names`; or there is no such file.
+        ValueError: see `Names`; there is no such file; or the map is newer
+            than the vocabulary, and of other interactions.
+        IOError: a file cannot be read.
     """
+    if path is None:
+        path = _find_map(words, vocab_path)
+    elif not path.endswith(ITEMS) or not os.path.isfile(path):
+        raise ValueError("--items_file: no file %s that ends in %s; name "
+                         "the map that data/prepare_data.py wrote, or none "
+                         "to have it looked for" % (path, ITEMS))
+    names = Names(words, path)
     if path:
-        if not path.endswith(ITEMS) or not os.path.isfile(path):
-            raise ValueError("--items_file: no file %s that ends in %s; name "
-                             "the map that data/prepare_data.py wrote, or none "
-                             "to have it looked for" % (path, ITEMS))
-        return Names(words, path)
+        _check_counts(words, vocab_path, path)
+    return names
+
+
+def _find_map(words, vocab_path):
+    """The map of a vocabulary in its folder: str, or None."""
     folder, file_name = os.path.split(vocab_path)
     maps = [name for name in os.listdir(folder or ".") if name.endswith(ITEMS)
             and file_name.startswith(name[:-len(ITEMS)])]
@@ -147,5 +159,30 @@ def read_names(words, vocab_path, path=None):
     for name in sorted(maps, key=len, reverse=True):
         found = os.path.join(folder, name)
         if set(sequences.read_id_map(found)) == items:
-            return Names(words, found)
-    return Names(words)
+            return found
+    return None
+
+
+def _check_counts(words, vocab_path, path):
+    """Raises ValueError where the interactions beside a map were written after
+    the vocabulary, and are others: their items may have other numbers.
+
+    data/prepare_data.py numbers from 1, so the numbers alone would fit. A
+    vocabulary counts all interactions, that of a sample of the users too.
+    """
+    source = path[:-len(ITEMS)] + ".txt"
+    if not os.path.isfile(source) or (
+            os.path.getmtime(path) <= os.path.getmtime(vocab_path)):
+        return
+    found = np.unique(np.concatenate(list(
+        sequences.read_sequences(source).values())), return_counts=True)
+    there = dict(zip(map(vocab.item_token, found[0].tolist()),
+                     found[1].tolist()))
+    for token, count in words.counter.items():
+        if there.get(token, 0) != count:
+            raise ValueError(
+                "%s: newer than the vocabulary %s, and of other interactions: "
+                "%s occurs %d times in %s, the vocabulary counted %d; generate "
+                "again with gen_data_fin.py, or name the right map with "
+                "--items_file" % (path, vocab_path, token,
+                                  there.get(token, 0), source, count))

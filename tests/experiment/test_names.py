@@ -1,6 +1,7 @@
 """What items and users are called, with an id map and without."""
 
 import io
+import os
 
 import pytest
 
@@ -98,6 +99,47 @@ def test_a_map_that_is_not_there(tmp_path, name):
     write(tmp_path / "shop.tsv", ITEMS)
     with pytest.raises(ValueError, match="--items_file: no file"):
         names_in(tmp_path, path=str(tmp_path / name))
+
+
+# --- a map that is newer than the vocabulary ---------------------------------
+
+TEXT = u"5 9\n5 2\n3 2\n3 40\n"         # what WORDS counts
+
+
+def written(folder, text, map_time):
+    """A map and its interactions beside a vocabulary of time 100."""
+    write(folder / "shop-x.vocab", u"")
+    write(folder / "shop.items.tsv", ITEMS)
+    write(folder / "shop.txt", text)
+    os.utime(str(folder / "shop-x.vocab"), (100, 100))
+    os.utime(str(folder / "shop.items.tsv"), (map_time, map_time))
+    return str(folder / "shop.items.tsv")
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_newer_map_of_other_interactions_is_refused(tmp_path, named):
+    path = written(tmp_path, TEXT.replace("5 2", "5 40"), 101)
+    with pytest.raises(ValueError) as error:
+        names_in(tmp_path, path=path if named else None)
+    line = str(error.value)
+    assert line.startswith(path + ": newer than the vocabulary ")
+    assert "item_2 occurs 1 times in %s, the vocabulary counted 2" % (
+        tmp_path / "shop.txt") in line
+    assert "gen_data_fin.py" in line and "--items_file" in line
+
+
+@pytest.mark.parametrize("text, map_time", [
+    (TEXT, 101),                            # written again, or copied
+    (TEXT.replace("5 2", "5 40"), 100),     # made by hand after the map
+    (u"no interactions", 99)])
+def test_a_map_that_is_older_or_of_the_same_interactions_is_taken(
+        tmp_path, text, map_time):
+    assert names_in(tmp_path).path is None
+    path = written(tmp_path, text, map_time)
+    assert names_in(tmp_path).path == path
+    # A sample of the users has the counts of all.
+    words = vocab.FreqVocab.from_counts(WORDS.counter, {"user_5"}, 2)
+    assert read_names(words, str(tmp_path / "shop-x.vocab")).path == path
 
 
 def test_an_unknown_user_is_named(tmp_path):
