@@ -49,9 +49,7 @@ class Names(object):
         self.titles = titles if any(titles) else None
         self.ids = {name: number for number, name in enumerate(self.items)
                     if number}
-        users = path and path[:-len(ITEMS)] + USERS
-        if users and not os.path.exists(users):
-            users = None
+        users = path and _users_beside(path)
         self._users = {token: name for token, (name, _) in self._names(
             users, words.get_users(), consistency.is_sample(words)).items()}
         self._tokens = {name: token for token, name in self._users.items()}
@@ -62,8 +60,7 @@ class Names(object):
         if path is None:
             return {token: (token.split("_", 1)[1], "") for token in tokens}
         kind = "item" if path.endswith(ITEMS) else "user"
-        token_of = vocab.item_token if kind == "item" else vocab.user_token
-        numbers = sequences.read_id_map(path)
+        token_of, numbers = _token_of(path), sequences.read_id_map(path)
         names = {token_of(number): both for number, both in numbers.items()}
         if sample:
             names = {token: names[token] for token in tokens if token in names}
@@ -130,7 +127,8 @@ def read_names(words, vocab_path, path=None):
         words: vocab.FreqVocab.
         vocab_path: str, its file. Without `path`, the id map is
             <name>.items.tsv in the same folder, where the vocabulary's file
-            name starts with <name> and the map names its items.
+            name starts with <name>, the map names its items, and the
+            <name>.users.tsv beside it, if there, its users.
         path: str, the .items.tsv to take, or None.
 
     Raises:
@@ -155,12 +153,31 @@ def _find_map(words, vocab_path):
     folder, file_name = os.path.split(vocab_path)
     maps = [name for name in os.listdir(folder or ".") if name.endswith(ITEMS)
             and file_name.startswith(name[:-len(ITEMS)])]
-    items = {int(token.split("_", 1)[1]) for token in words.get_items()}
     for name in sorted(maps, key=len, reverse=True):
         found = os.path.join(folder, name)
-        if set(sequences.read_id_map(found)) == items:
+        users = _users_beside(found)
+        if _is_map_of(found, set(words.get_items())) and (
+                users is None or _is_map_of(users, words.get_users(),
+                                            consistency.is_sample(words))):
             return found
     return None
+
+
+def _users_beside(path):
+    """The .users.tsv beside an .items.tsv: str, or None."""
+    users = path[:-len(ITEMS)] + USERS
+    return users if os.path.exists(users) else None
+
+
+def _is_map_of(path, tokens, sample=False):
+    """Whether a map names these tokens alone, or all of a sample."""
+    named = set(map(_token_of(path), sequences.read_id_map(path)))
+    return named >= tokens if sample else named == tokens
+
+
+def _token_of(path):
+    """What makes a token of a number of this map: a function."""
+    return vocab.item_token if path.endswith(ITEMS) else vocab.user_token
 
 
 def _check_counts(words, vocab_path, path):

@@ -51,8 +51,9 @@ def test_a_sample_of_the_users_may_stand_beside_the_map_of_all(tmp_path):
     with pytest.raises(ValueError, match="ann"):
         names.user_token("ann")
     write(tmp_path / "shop.users.tsv", USERS.replace("5\tbob\n", ""))
+    assert read_names(words, str(tmp_path / "shop-x.vocab")).path is None
     with pytest.raises(ValueError, match="1 users are not the 1"):
-        read_names(words, str(tmp_path / "shop-x.vocab"))
+        read_names(words, "shop-x.vocab", str(tmp_path / "shop.items.tsv"))
 
 
 def test_a_map_without_titles_has_none(tmp_path):
@@ -87,11 +88,18 @@ def test_a_map_that_is_named_must_fit(tmp_path, changed, fault):
     assert fault in str(error.value)
 
 
-def test_a_map_of_other_users_is_an_error(tmp_path):
+@pytest.mark.parametrize("users", [
+    USERS.replace("3\t", "4\t"), USERS + u"7\teve\n"])
+def test_a_map_of_other_users_is_passed_over_unless_it_is_named(
+        tmp_path, users):
     write(tmp_path / "shop.items.tsv", ITEMS)
-    write(tmp_path / "shop.users.tsv", USERS.replace("3\t", "4\t"))
-    with pytest.raises(ValueError, match="users.tsv: its 2 users are not"):
-        names_in(tmp_path)
+    write(tmp_path / "shop.users.tsv", users)
+    assert names_in(tmp_path).path is None
+    with pytest.raises(ValueError, match="users.tsv: its . users are not"):
+        names_in(tmp_path, path=str(tmp_path / "shop.items.tsv"))
+    write(tmp_path / "sho.items.tsv", ITEMS)
+    write(tmp_path / "sho.users.tsv", USERS)
+    assert names_in(tmp_path).path == str(tmp_path / "sho.items.tsv")
 
 
 @pytest.mark.parametrize("name", ["nowhere.items.tsv", "shop.tsv"])
