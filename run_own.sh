@@ -54,17 +54,23 @@ make_once() {
 }
 
 # Makes $data_dir/<name>.txt. Another one is overwritten only if it was made here
-# and no model has been trained on it.
+# and no model has been trained on it. The stamp tells what was made, too: by hand
+# data/prepare_data.py may have written it since.
 prepare() {
   local made=$data_dir/$dataset_name.txt wanted trained
   wanted="$(cksum < "$input") $asked"
   trained=("$CKPT_DIR/$dataset_name${signature:--mp}"*)
-  if [ -f "$made" ] && ! is_stamped "$made.done" "$wanted" \
-      && { [ ! -f "$made.done" ] || [ -e "${trained[0]}" ]; }; then
-    fail "$made was made of other data or by other flags; give another --name, or remove it to make it anew"
+  if [ -f "$made" ]; then
+    if is_stamped "$made.done" "$wanted"$'\n'"$(cksum < "$made")"; then
+      echo "$made is there already" >&2
+      return
+    fi
+    if [ ! -f "$made.done" ] || [ -e "${trained[0]}" ]; then
+      fail "$made was made of other data or by other flags; give another --name, or remove it to make it anew"
+    fi
   fi
-  make_once "$made" "$wanted" \
-    "$PYTHON" -u data/prepare_data.py "${prepare_flags[@]}" --input="$input"
+  "$PYTHON" -u data/prepare_data.py "${prepare_flags[@]}" --input="$input"
+  printf '%s\n' "$wanted" "$(cksum < "$made")" > "$made.done"
 }
 
 # Sets the sizes that the environment leaves open, by the data, and says why.

@@ -20,9 +20,10 @@ for word; do case "$word" in
   --name=*|--dataset_name=*) name=${word#*=};;
   --data_dir=*) folder=${word#*=};;
   --signature=*) signature=${word#*=};;
+  --input=*) input=${word#*=};;
 esac; done
 case "$1" in
-  data/prepare_data.py) echo "1 1" > "${folder:-data}/$name.txt";;
+  data/prepare_data.py) cat "$input" > "${folder:-data}/$name.txt";;
   data/choose_sizes.py)
     echo "max_seq_length=20 max_predictions_per_seq=8  # short"
     echo "masked_lm_prob=0.4 prop_sliding_window=0.5  # why not"
@@ -256,9 +257,26 @@ def test_interactions_that_it_did_not_make_are_not_overwritten(project):
     assert sample.read_text() == "7 7\n"
 
 
+def test_interactions_that_were_changed_since_are_made_anew(project):
+    project.run("ratings.csv", *COLUMNS, FAILING="run.py")
+    made = project.folder / "data" / "ratings.txt"
+    before = made.read_text()
+    made.write_text("7 7\n")
+    _, commands, _, _ = project.run("ratings.csv", *COLUMNS)
+    assert scripts(commands)[0] == "data/prepare_data.py"
+    assert made.read_text() == before
+    # Now there is a model of them.
+    made.write_text("7 7\n")
+    assert "./data/ratings.txt was made of other data" in project.refused(
+        "ratings.csv", *COLUMNS)
+    assert made.read_text() == "7 7\n"
+
+
 def test_generated_files_follow_the_interactions(project):
-    project.run("ratings.csv", *COLUMNS)
-    (project.folder / "data" / "ratings.txt").write_text("1 2\n")
+    project.run("ratings.csv", *COLUMNS, FAILING="run.py")
+    _, commands, _, _ = project.run("ratings.csv", *COLUMNS, FAILING="run.py")
+    assert "gen_data_fin.py" not in scripts(commands)
+    project.ratings.write_text("u,i,t\nbob,mug,1\n")
     _, commands, _, _ = project.run("ratings.csv", *COLUMNS)
     assert "gen_data_fin.py" in scripts(commands)
 
