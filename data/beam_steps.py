@@ -8,6 +8,8 @@ instance (data/instances.py).
 import codecs
 import collections
 import io
+import os
+import re
 import struct
 
 import numpy as np
@@ -16,6 +18,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
+import util
 import vocab
 from data import instances, randomness, sequences
 from data.windows import window_starts, window_step
@@ -56,12 +59,13 @@ def find_files(patterns):
 
     Raises:
         ValueError: a pattern matches nothing, or its filesystem cannot be
-            asked; or a file is matched twice.
+            asked; or a file is matched twice, or is UTF-16 text.
+        IOError: a local file cannot be read.
     """
-    files = []
+    files, seen = [], set()
     for pattern in patterns:
         try:
-            found, = FileSystems.match([pattern])
+            found, = FileSystems.match([_in_a_folder(pattern)])
         except Exception as error:  # every filesystem has its own
             raise ValueError("--input: %s: %s" % (
                 pattern, str(error).split("\n")[0]))
@@ -71,11 +75,23 @@ def find_files(patterns):
                              % pattern)
         files += sorted((file.path, file.size_in_bytes)
                         for file in found.metadata_list)
-    for path, count in collections.Counter(path for path, _ in files).items():
-        if count > 1:
+    for path, _ in files:
+        if FileSystems.get_scheme(path) is None:
+            util.check_utf8(path)
+            identity = os.path.realpath(path)
+        else:
+            identity = path
+        if identity in seen:
             raise ValueError("--input: %s is matched twice; name each file "
                              "once" % path)
+        seen.add(identity)
     return files
+
+
+def _in_a_folder(pattern):
+    """The pattern, with its folder where Beam would list one called ''."""
+    is_bare = re.match(r"[^/*?[]*[*?[]", pattern)
+    return os.path.join(".", pattern) if is_bare else pattern
 
 
 def ranges(file):

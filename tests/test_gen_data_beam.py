@@ -234,6 +234,42 @@ def test_a_file_that_is_matched_twice_is_an_error(tmp_path):
     assert os.listdir(str(tmp_path)) == ["x.txt"]
 
 
+def test_one_file_by_two_names_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "x.txt").write_bytes(b"1 2\n")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "x.txt")
+    monkeypatch.chdir(tmp_path)
+    for again in ("./x.txt", "link.txt", "*x.txt", str(tmp_path / "x.txt")):
+        with pytest.raises(ValueError, match=r"\.txt is matched twice"):
+            beam_steps.find_files(["x.txt", again])
+
+
+@pytest.mark.parametrize("text", ["1 2", ""])
+def test_utf_16_is_said_before_the_work(tmp_path, text):
+    (tmp_path / "x.txt").write_bytes(text.encode("utf-16"))
+    with pytest.raises(ValueError, match="x.txt: it is UTF-16 text; save it"):
+        generate(tmp_path)
+    assert os.listdir(str(tmp_path)) == ["x.txt"]
+
+
+@pytest.mark.parametrize("pattern", [
+    "part-*.txt", "./part-*.txt", "par?-[01].txt", "{folder}/part-*.txt"])
+def test_a_glob_may_begin_in_the_current_folder(tmp_path, monkeypatch, pattern):
+    for name in ("part-1.txt", "part-0.txt", "apart-1.txt"):
+        (tmp_path / name).write_bytes(b"1 2\n" * len(name))
+    monkeypatch.chdir(tmp_path)
+    found = beam_steps.find_files([pattern.format(folder=tmp_path)])
+    assert [(os.path.basename(path), size) for path, size in found] == [
+        ("part-0.txt", 40), ("part-1.txt", 40)]
+
+
+def test_a_folder_that_looks_like_a_glob_may_be_relative(tmp_path, monkeypatch):
+    (tmp_path / "x[1]").mkdir()
+    (tmp_path / "x[1]" / "a.txt").write_bytes(b"1 2\n")
+    monkeypatch.chdir(tmp_path)
+    (path, size), = beam_steps.find_files([glob.escape("x[1]/a.txt")])
+    assert os.path.samefile(path, "x[1]/a.txt") and size == 4
+
+
 def test_a_folder_in_the_place_of_a_file_is_said_before_the_work(tmp_path):
     write_interactions(tmp_path / "x.txt", some_pairs(3, 4, 60, 5))
     (tmp_path / "out.vocab").mkdir()
