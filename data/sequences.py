@@ -13,7 +13,7 @@ import util
 MAX_ID = 2 ** 63 - 1
 BLOCK_BYTES = 2 ** 20  # of an interactions file, read and parsed at a time
 # Lines that NumPy reads by itself, a hundred times faster than a loop.
-_PLAIN_LINES = re.compile(br"(?:[0-9]{1,18}[ \t]+[0-9]{1,18}\r?\n)*")
+_PLAIN_LINES = re.compile(br"(?:[0-9]{1,18}[ \t]+[0-9]{1,18}\r?\n)+")
 
 Partition = collections.namedtuple("Partition", "train valid test usernum itemnum")
 

@@ -137,7 +137,8 @@ def test_a_number_of_thousands_of_digits_is_an_error_with_its_place(tmp_path):
     assert len(str(error.value)) < 300 + len(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b" \t\r\n"])
+@pytest.mark.parametrize("content", [b"", b"\n\n", b" \t\r\n",
+                                     b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
 def test_a_file_without_interactions_is_an_error(tmp_path, content):
     path = write(tmp_path / "toy.txt", content)
     with pytest.raises(ValueError, match="no interactions") as error:
