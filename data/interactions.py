@@ -7,6 +7,7 @@ kept once each.
 import array
 import collections
 import datetime
+import decimal
 import math
 import re
 
@@ -32,7 +33,7 @@ _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]{1,3})?\Z")
 _DATE = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
     r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
-    r"\s?(?:(Z)|([-+])([0-9]{2}):?([0-9]{2}))?)?\Z")
+    r"\s?(?:(Z)|([-+])([0-9]{2})(?::?([0-9]{2}))?)?)?\Z")
 _EPOCH = datetime.datetime(1970, 1, 1)
 
 
@@ -56,9 +57,10 @@ def parse_date(text):
     seconds = since.days * 86400 + since.seconds
     sign, hours, minutes = match.group(9, 10, 11)
     if sign:
-        if int(hours) > 23 or int(minutes) > 59:
+        hours, minutes = int(hours), int(minutes or 0)
+        if hours > 23 or minutes > 59:
             raise ValueError("%r has no valid offset" % text)
-        offset = int(hours) * 3600 + int(minutes) * 60
+        offset = hours * 3600 + minutes * 60
         seconds -= offset if sign == "+" else -offset
     return seconds * 10 ** 9 + int((match.group(7) or "0").ljust(9, "0"))
 
@@ -68,6 +70,15 @@ def parse_number(text):
     if not _NUMBER.match(text) or math.isinf(float(text)):
         raise ValueError("%s is not a number" % util.quote(text))
     return float(text)
+
+
+def parse_whole(text):
+    """A finite decimal number -> int where it has an exponent and is whole, as
+    large times are often saved, else float."""
+    number, exact = parse_number(text), decimal.Decimal(text)
+    if "e" in text.lower() and exact == int(exact):
+        return int(exact)
+    return number
 
 
 class Times(object):
@@ -83,7 +94,7 @@ class Times(object):
         if _INTEGER.match(text):
             value, date = int(text), False
         elif _NUMBER.match(text):
-            value, date = parse_number(text), False
+            value, date = parse_whole(text), False
         else:
             value, date = parse_date(text), True
         if self._dates not in (None, date):

@@ -58,8 +58,19 @@ def test_a_fraction_turns_the_column_into_floats():
     assert column("0.5").tolist() == [0.5]
 
 
+def test_a_whole_number_with_an_exponent_is_an_integer():
+    times = column("1.6145568e+18", "1614556800000000001", "-120E-1",
+                   "9223372036854775807e0")
+    assert times.dtype == np.int64
+    assert times.tolist() == [
+        1614556800000000000, 1614556800000000001, -12, 2 ** 63 - 1]
+    assert column("2e3", "25e-1").tolist() == [2000, 2.5]
+    assert column("25e-1", "2e3").dtype == np.float64
+
+
 @pytest.mark.parametrize("texts", [
-    (str(2 ** 53 + 1), "0.5"), ("0.5", str(2 ** 53 + 1)),
+    (str(2 ** 53 + 1), "0.5"), ("1e18", "0.5"), ("0.5", "1e18"),
+    ("0.5", str(2 ** 53 + 1)),
     (str(-2 ** 63), "0.5"), (str(-2 ** 53 - 1), "0.5")])
 def test_what_floats_would_round_is_refused_beside_a_fraction(texts):
     with pytest.raises(ValueError, match="too large a number"):
@@ -75,10 +86,11 @@ def test_dates_and_numbers_do_not_mix(texts):
 
 @pytest.mark.parametrize("text", [
     "", "x", "nan", "inf", "1e999", "--5", "5 6", "1_000", "0x10",
-    u"\u0661\u0662", "2" * 20, str(2 ** 63), "1.5.2", "e5", "5e",
+    u"\u0661\u0662", "2" * 20, str(2 ** 63), "1e19", "1.5.2", "e5", "5e",
     "2014-13-01", "2014-02-30", "2014-1-2", "20-01-02", "0000-01-01",
     "2014-01-02T25:00", "2014-01-02 10", "2014-01-02T10:00:00.0000000001",
-    "2014-01-02T10:00+24:00", "2014-01-02T10:00+01:60", "1600-01-01",
+    "2014-01-02T10:00+24:00", "2014-01-02T10:00+24",
+    "2014-01-02T10:00+1", "2014-01-02T10:00+01:60", "1600-01-01",
     "2300-01-01", "01/02/2014", "2014-01-02X10:00"])
 def test_what_is_no_time_is_a_value_error_and_adds_nothing(text):
     times = interactions.Times()
@@ -92,6 +104,7 @@ def test_what_is_no_time_is_a_value_error_and_adds_nothing(text):
     ("1970-01-01", 0), ("1970-01-02T00:00", 86400),
     ("1970-01-01 00:01:02", 62), ("1970-01-01T00:00:02Z", 2),
     ("1970-01-01 01:00:00 +01:00", 0), ("1970-01-01T00:00:00-0130", 5400),
+    ("1970-01-01 09:00:00+00", 32400), ("1970-01-01 00:00:00.0-01", 3600),
     ("1969-12-31T23:59:59", -1), ("2000-02-29", 951782400)])
 def test_dates_are_nanoseconds_of_universal_time(text, seconds):
     assert interactions.parse_date(text) == seconds * 10 ** 9
