@@ -207,16 +207,38 @@ def model_config(hidden_size, length):
 
 
 def write_model_config(prefix, choices):
-    """Writes <prefix>-msl<L>-<H>.bert_config.json: a Choice, its name."""
+    """Writes <prefix>-msl<L>-<H>.bert_config.json, unless it is there.
+
+    One that was edited stays: it is of the sizes in its name alone, so other
+    interactions make no other one.
+
+    Returns:
+        Choice, the file's name.
+
+    Raises:
+        ValueError: it cannot be written.
+    """
     length, hidden_size = choices["max_seq_length"].value, choices["dim"].value
     path = "%s-msl%d-%d.bert_config.json" % (prefix, length, hidden_size)
     config = model_config(hidden_size, length)
-    with util.AtomicFiles() as files:
-        with open(files.path(path), "w") as stream:
-            json.dump(config, stream, indent=2)
-            stream.write("\n")
+    content = json.dumps(config, indent=2) + "\n"
+    if not os.path.isfile(path):
+        util.check_writable(os.path.dirname(path), "data_dir")
+        with util.AtomicFiles() as files:
+            with open(files.path(path), "w") as stream:
+                stream.write(content)
+    elif not _holds(path, content):
+        util.log("kept %s, which differs from what would be written; remove "
+                 "it to have it written anew" % path)
+        return Choice(path, "as it was there")
     return Choice(path, "%d layers of %d heads, dropout %g" % (
         LAYERS, config["num_attention_heads"], DROPOUT))
+
+
+def _holds(path, content):
+    """Whether a file holds exactly this text."""
+    with open(path, "rb") as stream:
+        return stream.read() == content.encode("ascii")
 
 
 def assignments(choices):
@@ -254,7 +276,7 @@ def main(argv):
             raise ValueError("%s: %s" % (path, error))
         choices["bert_config_file"] = write_model_config(
             path[:-len(".txt")], choices)
-    print(assignments(choices))
+        util.say(assignments(choices))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -167,6 +168,53 @@ def test_a_shell_can_take_over_what_is_printed(shop):
     assert json.loads(config) == model_config(96, 20)
     assert sorted(path.name for path in shop.parent.iterdir()) == [
         "shop-msl20-96.bert_config.json", "shop.txt"]
+
+
+def config_of(shop):
+    """What the command says of the model config of these interactions."""
+    return choose_sizes.write_model_config(
+        str(shop)[:-len(".txt")], choose(np.array([12] * 5), {}))
+
+
+def test_an_edited_model_config_is_kept_and_said(shop, capsys):
+    path, reason = config_of(shop)
+    capsys.readouterr()
+    with open(path) as stream:
+        written = stream.read()
+    for content, reason_then in ((written, reason),
+                                 ("{}", "as it was there")):
+        with open(path, "w") as stream:
+            stream.write(content)
+        os.utime(path, (7, 7))
+        assert config_of(shop) == (path, reason_then)
+        assert os.path.getmtime(path) == 7
+    line, = capsys.readouterr().err.splitlines()
+    assert "kept %s, which differs" % path in line and "remove it" in line
+
+
+def test_a_closed_folder_serves_where_the_model_config_is_there(bound, shop):
+    asked = ("data/choose_sizes.py", str(shop))
+    shop.parent.chmod(0o555)
+    status, output, errors = command(*asked, start=bound)
+    assert (status, output, len(errors.splitlines())) == (1, "", 1)
+    assert "the folder %s cannot be written to" % shop.parent in errors
+    shop.parent.chmod(0o755)
+    config_of(shop)
+    shop.parent.chmod(0o555)
+    status, _, errors = command(*asked, start=bound)
+    assert (status, errors) == (0, "")
+
+
+def test_a_reader_that_leaves_early_is_one_line(shop):
+    closed, stream = os.pipe()
+    os.close(closed)
+    process = subprocess.Popen(
+        [sys.executable, os.path.join(ROOT, "data", "choose_sizes.py"),
+         str(shop)], stdout=stream, stderr=subprocess.PIPE)
+    os.close(stream)
+    errors = process.communicate()[1].decode()
+    assert process.returncode == 1 and errors == (
+        "choose_sizes.py: error: [Errno 32] Broken pipe\n")
 
 
 @pytest.mark.parametrize("arguments, parts", [
