@@ -105,6 +105,7 @@ class Lines(object):
     by the formats and by who takes their rows for what it says.
 
     Attributes:
+        path: str, the file's name.
         skip: bool, whether a rejected line is left out; None: it may not be.
         number: int, of the line yielded last, from 1.
         skipped: int, how many lines were left out under on_error skip.
@@ -113,7 +114,7 @@ class Lines(object):
 
     def __init__(self, stream, path, skip=False, encoding="utf-8",
                  position=None):
-        self._stream, self._path, self._encoding = stream, path, encoding
+        self._stream, self.path, self._encoding = stream, path, encoding
         self._position = position or (lambda: 0)
         self.skip = skip
         self.number, self.skipped, self.examples = 0, 0, []
@@ -128,7 +129,7 @@ class Lines(object):
         first = first or self.number
         if first < self.number:
             problem += " (down to line %d)" % self.number
-        message = "%s:%d: %s" % (self._path, first, problem)
+        message = "%s:%d: %s" % (self.path, first, problem)
         if not self.skip:
             raise ValueError(message + (
                 "" if self.skip is None else
@@ -138,7 +139,7 @@ class Lines(object):
             self.examples.append(message)
 
     def __iter__(self):
-        progress = util.Progress(os.path.getsize(self._path) // MIB, "MiB")
+        progress = util.Progress(os.path.getsize(self.path) // MIB, "MiB")
         shown = 0
         for line in iter(self._read_line, b""):
             self.number += 1
@@ -170,7 +171,7 @@ class Lines(object):
         try:
             return self._stream.readline(LONGEST_LINE + 1)
         except Exception as error:
-            raise _damaged("%s, after line %d" % (self._path, self.number),
+            raise _damaged("%s, after line %d" % (self.path, self.number),
                            error)
 
 
@@ -237,7 +238,8 @@ def _header(rows, lines):
         names = [name.strip() for name in next(
             row for row in rows if not _is_empty(row))]
     except StopIteration:
-        names = []
+        raise ValueError("%s: the file is empty; give one whose first line "
+                         "names its columns" % lines.path)
     except csv.Error as error:
         lines.reject("not well-formed: %s" % error)
     lines.skip = skip
@@ -251,8 +253,8 @@ def _position(names, name, lines):
     if names.count(name) != 1:
         lines.skip = None
         lines.reject("%d columns are named %r; the first line names %s%s" % (
-            names.count(name), name, ", ".join(map(util.quote, names[:20])) or
-            "none", ", ..." if len(names) > 20 else ""))
+            names.count(name), name, ", ".join(map(util.quote, names[:20])),
+            ", ..." if len(names) > 20 else ""))
     return names.index(name)
 
 

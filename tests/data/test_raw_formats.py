@@ -104,7 +104,8 @@ def test_a_column_number_starts_at_1(tmp_path, number):
 
 
 @pytest.mark.parametrize("content, parts", [
-    (b"", ("raw:0: 0 columns are named 'user'", "names none")),
+    (b"", ("raw: the file is empty; give one whose first line",)),
+    (b" \n\n", ("raw: the file is empty",)),
     (b"a,b,1\n", ("raw:1: 0 columns are named 'user'", "'a', 'b', '1'")),
     (b"user,user,item,time\n", ("raw:1: 2 columns are named 'user'",)),
     (HEAD + b"a,b\n", ("raw:2: 2 columns", "should be 3", "a,b",
@@ -123,7 +124,7 @@ def test_a_column_number_starts_at_1(tmp_path, number):
     (b"x," * 1000000 + b"\n", ("raw:1:", "...")),
     (HEAD + b"a" * (raw_formats.LONGEST_LINE + 9) + b"\n",
      ("raw:2: a line of more than",))],
-    ids=["empty", "no-header", "twice", "few", "many", "only-commas",
+    ids=["empty", "blank", "no-header", "twice", "few", "many", "only-commas",
          "open-quote", "after-quote", "bare-cr", "latin-1", "nul", "utf-16",
          "utf-16-le", "million-columns", "long-field", "million-names",
          "long-line"])
