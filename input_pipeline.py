@@ -35,7 +35,9 @@ def expand_files(pattern, flag):
             others, or a file is empty or may not be read.
     """
     files = []
-    for part in pattern.split(","):
+    # A folder's name may hold a comma.
+    parts = [pattern] if os.path.exists(pattern) else pattern.split(",")
+    for part in parts:
         name = part.strip()
         matches = [name] if os.path.exists(name) else sorted(glob.glob(name))
         if not matches:

@@ -527,6 +527,15 @@ def test_globs_are_sorted_and_lists_keep_their_order(tmp_path):
         "b", "a-1", "a-10", "a-2", "a-2"]
 
 
+def test_a_name_that_is_there_may_hold_a_comma(tmp_path):
+    (tmp_path / "of a,b").mkdir()
+    path = str(tmp_path / "of a,b" / "c")
+    write(tmp_path / "of a,b" / "c", b"x")
+    assert input_pipeline.expand_files(path, "input") == [path]
+    with pytest.raises(ValueError, match="/of a'"):
+        input_pipeline.expand_files(path + "d", "input")
+
+
 @pytest.mark.parametrize("part", ["absent", "absent-*", ""])
 def test_a_part_without_files_is_an_error_that_names_the_flag(tmp_path, part):
     folder = some_files(tmp_path)
