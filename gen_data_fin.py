@@ -16,6 +16,7 @@ import glob
 import multiprocessing.util
 import os
 import pickle
+import shlex
 import signal
 import sys
 import threading
@@ -64,13 +65,22 @@ def check_source(source):
     folder, name = os.path.split(source)
     there = sorted(os.path.basename(path) for path in glob.glob(
         os.path.join(glob.escape(folder), "*.txt")))
-    name = os.path.splitext(name)[0]
     raise ValueError(
         "no file %s (there is %s); correct --dataset_name and --data_dir, or "
-        "make it: %s" % (
-            source, ", ".join(there) or "no .txt file",
-            "python data/prepare_data.py %s" % name if name in DATASETS
-            else "python data/prepare_data.py --input=YOUR_FILE"))
+        "make it: %s" % (source, ", ".join(there) or "no .txt file",
+                         _how_to_make(folder, os.path.splitext(name)[0])))
+
+
+def _how_to_make(folder, name):
+    """The command that makes <folder>/<name>.txt: str."""
+    path = shlex.quote(os.path.join(folder, name + ".txt"))
+    if name == "sample":
+        return "python data/make_sample.py --output=" + path
+    command = "python data/prepare_data.py %s" % (
+        name if name in DATASETS else "--input=YOUR_FILE")
+    if os.path.normpath(folder) == "data":  # the default
+        return command
+    return "%s --data_dir=%s" % (command, shlex.quote(folder or "."))
 
 
 # --- processes --------------------------------------------------------------

@@ -738,7 +738,9 @@ def test_the_signature_is_made_of_the_hyper_parameters(tmp_path):
 
 
 @pytest.mark.parametrize("name, remedy", [
-    ("nope", "data/prepare_data.py --input"), ("ml-20m", "data/prepare_data.py ml-20m")])
+    ("nope", "data/prepare_data.py --input=YOUR_FILE --data_dir={0}"),
+    ("ml-20m", "data/prepare_data.py ml-20m --data_dir={0}"),
+    ("sample", "data/make_sample.py --output={0}/sample.txt")])
 def test_a_missing_interactions_file_is_named_with_the_remedy(
         tmp_path, name, remedy):
     write_toy(tmp_path / "toy.txt")
@@ -746,9 +748,16 @@ def test_a_missing_interactions_file_is_named_with_the_remedy(
                                   "--data_dir=%s/" % tmp_path)
     assert (status, out) == (1, "") and err.count("\n") == 1
     for part in ("gen_data_fin.py: error: no file %s/%s.txt" % (tmp_path, name),
-                 remedy, "toy.txt"):
+                 remedy.format(tmp_path) + "\n", "toy.txt"):
         assert part in err
     assert os.listdir(str(tmp_path)) == ["toy.txt"]
+
+
+def test_the_remedy_leaves_out_the_folder_that_is_the_default():
+    with pytest.raises(ValueError, match=r"prepare_data.py ml-1m\Z"):
+        gen_data_fin.check_source("./data/ml-1m.txt")
+    with pytest.raises(ValueError, match=r"ml-1m --data_dir='it is'\Z"):
+        gen_data_fin.check_source("it is/ml-1m.txt")
 
 
 def test_a_word_that_is_no_flag_ends_the_command_and_is_named(tmp_path):
