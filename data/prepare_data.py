@@ -328,7 +328,8 @@ def record(args, arguments, path, source, choices, prepared, found, lines):
             ("url", None if args.input else args.url or source.url),
             ("bytes", os.path.getsize(path)),
             ("sha256", download.checksum(path, "sha256"))])),
-        ("columns", ordered((name, getattr(args, name)) for name in COLUMNS)),
+        ("columns", ordered((name, getattr(args, name))
+                            for name in COLUMNS + ("format", "header"))),
         ("choices", ordered(choices._asdict(), on_error=args.on_error)),
         ("left_out", ordered(
             [("malformed", sum(each.skipped for each in lines))]

@@ -396,6 +396,9 @@ def test_a_file_without_header_and_telling_name(tmp_path):
     prepare(tmp_path, source, "--format=csv", "--noheader", "--user_column=2",
             "--item_column=3", "--time_column=1")
     assert sequences(tmp_path, "log") == {"a": ["y", "x"]}
+    assert record(tmp_path, "log")["columns"] == {
+        "user_column": "2", "item_column": "3", "time_column": "1",
+        "rating_column": None, "format": "csv", "header": False}
 
 
 def test_malformed_lines_stop_or_are_left_out_and_reported(tmp_path, capsys):
