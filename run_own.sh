@@ -35,6 +35,7 @@ read_arguments() {
     esac
     shift
   done
+  [ -n "$dataset_name" ] || fail "the data have no name; give them one with --name=NAME"
   asked=${prepare_flags[*]-}
   prepare_flags+=(--name="$dataset_name" --data_dir="$data_dir/")
   check_run_flags "${@:2}"

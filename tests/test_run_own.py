@@ -294,7 +294,8 @@ def test_other_masks_generate_anew_under_the_same_signature(project):
     ((), "the file comes first"),
     (COLUMNS + ("ratings.csv",), "the file comes first"),
     (("nope.csv",) + COLUMNS, "no file nope.csv"),
-    (("ratings.csv", "--user_column", "u"), "'u' is not a flag")])
+    (("ratings.csv", "--user_column", "u"), "'u' is not a flag"),
+    (("ratings.csv", "--name=") + COLUMNS, "no name; give them one with")])
 def test_wrong_arguments_are_one_line_before_the_set_up(
         project, arguments, part):
     assert part in project.refused(*arguments)
