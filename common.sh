@@ -282,6 +282,13 @@ train_short() (
     --learning_rate="$learning_rate" --do_eval=False
 )
 
+# A command as a shell takes it, spaces in its words and all.
+quoted() {
+  local line
+  printf -v line ' %q' "$@"
+  echo "${line:1}"
+}
+
 # Prints what to do next: pairs of a name and a command.
 say_next() {
   printf '%-16s %s\n' "$@"
@@ -290,7 +297,7 @@ say_next() {
 # The whole pipeline of a dataset with the variables of the caller, after making
 # $data_dir/<name>.txt where it is missing; the arguments go to run.py.
 run_dataset() {
-  local model=
+  local predict=(--do_predict)
   check_run_flags "$@"
   set_defaults
   read_run_flags "$@"
@@ -300,8 +307,8 @@ run_dataset() {
   generate
   train_and_evaluate "$@"
   # What was not trained here has no checkpoint here.
-  [ -f "$model_dir/checkpoint" ] || model=" $init_checkpoint"
-  say_next "recommend:" "$PYTHON run.py --do_predict$model --checkpointDir=$model_dir" \
-    "the curves:" "$(dirname "$PYTHON")/tensorboard --logdir $CKPT_DIR" \
-    "a report:" "$PYTHON -m pip install -r requirements-report.txt && $PYTHON report.py $model_dir"
+  [ -f "$model_dir/checkpoint" ] || [ -z "$init_checkpoint" ] || predict+=("$init_checkpoint")
+  say_next "recommend:" "$(quoted "$PYTHON" run.py "${predict[@]}" --checkpointDir="$model_dir")" \
+    "the curves:" "$(quoted "$(dirname "$PYTHON")/tensorboard" --logdir "$CKPT_DIR")" \
+    "a report:" "$(quoted "$PYTHON" -m pip install -r requirements-report.txt) && $(quoted "$PYTHON" report.py "$model_dir")"
 }

@@ -117,6 +117,6 @@ if [ -f "$model_dir/eval_results.txt" ]; then
     write_report
   say_next "the report:" "$report/report.html"
 fi
-say_next "recommend:" "$PYTHON run.py --do_predict --checkpointDir=$model_dir" \
-  "the curves:" "$(dirname "$PYTHON")/tensorboard --logdir $CKPT_DIR" \
-  "evaluate again:" "$PYTHON run.py --do_eval --checkpointDir=$model_dir"
+say_next "recommend:" "$(quoted "$PYTHON" run.py --do_predict --checkpointDir="$model_dir")" \
+  "the curves:" "$(quoted "$(dirname "$PYTHON")/tensorboard" --logdir "$CKPT_DIR")" \
+  "evaluate again:" "$(quoted "$PYTHON" run.py --do_eval --checkpointDir="$model_dir")"

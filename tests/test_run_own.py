@@ -1,6 +1,7 @@
 """run_own.sh: which commands it runs on which file, with stand-ins for them."""
 
 import os
+import shlex
 
 import pytest
 
@@ -131,6 +132,16 @@ def test_it_prints_sizes_with_reasons_and_what_to_do_next(project):
         "the curves:      %s/tensorboard --logdir ./checkpoints" % python,
         "evaluate again:  %s/python run.py --do_eval --checkpointDir="
         "./checkpoints/ratings%s-64" % (python, DEFAULTS)]
+
+
+def test_what_to_do_next_can_be_pasted_where_folders_have_spaces(project):
+    _, _, output, _ = project.run("ratings.csv", *COLUMNS,
+                                  CKPT_DIR="./it's here")
+    model = "./it's here/ratings%s-64" % DEFAULTS
+    recommend, curves, again = map(shlex.split, output.splitlines()[-3:])
+    assert recommend[-2:] == ["--do_predict", "--checkpointDir=" + model]
+    assert curves[-2:] == ["--logdir", "./it's here"]
+    assert again[-1] == "--checkpointDir=" + model
 
 
 def test_flags_go_to_prepare_data_and_after_two_hyphens_to_run(project):

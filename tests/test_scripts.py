@@ -255,13 +255,14 @@ def test_arguments_that_would_be_missed_are_refused(machine, words, part):
 
 
 def test_what_was_not_trained_here_is_recommended_from_where_it_lies(machine):
+    """As a command that can be pasted, whatever the folder is called."""
     status, said, errors = machine.run(
         "set_up() { :; }; PYTHON=echo; run_dataset --do_train=False "
-        "--init_checkpoint=pretrained/mine", CKPT_DIR="./none-yet", **SIZES)
+        "--init_checkpoint=pretrained/mine", CKPT_DIR="./none yet", **SIZES)
     assert status == 0, errors
     assert (
         "echo run.py --do_predict --init_checkpoint=pretrained/mine "
-        "--checkpointDir=./none-yet/sample-mp1.0-sw0.5-mlp0.2-df10-mpps10"
+        "--checkpointDir=./none\\ yet/sample-mp1.0-sw0.5-mlp0.2-df10-mpps10"
         "-msl50-64 ") in " ".join(said)
 
 
