@@ -13,6 +13,7 @@ is printed at the end.
 
 import gzip
 import os
+import shlex
 import shutil
 import sys
 
@@ -81,8 +82,8 @@ def evaluation_command(folder):
     asked = record.read_evaluation(folder)["flags"]
     trained = record.read(folder)["flags"]
     return " ".join(["run.py --do_eval --init_checkpoint=%s "
-                     "--checkpointDir=..." % folder] + [
-        "--%s=%s" % (flag, asked[flag])
+                     "--checkpointDir=..." % shlex.quote(folder)] + [
+        "--%s=%s" % (flag, shlex.quote(str(asked[flag])))
         for flag in ("test_input_file", "vocab_filename",
                      "user_history_filename") if not trained.get(flag)])
 
