@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Sets up an environment and runs the whole test suite, on every core a file of
-# tests at a time; arguments go to pytest (-n 0: all of it in one process).
+# Sets up an environment and runs the whole test suite, on every core up to
+# eight a file of tests at a time; arguments go to pytest (-n 0: all of it in
+# one process).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

@@ -25,9 +25,9 @@ def _name_missing_package(kind, error, traceback):
         sys.stderr.write(
             "%s: error: %s; activate the environment that the scripts made "
             "(source .venv/<version>/bin/activate), or pip install -r "
-            "requirements%s.txt\n" % (
-                os.path.basename(sys.argv[0]), error,
-                "-beam" if package == "apache_beam" else ""))
+            "requirements%s\n" % (
+                os.path.basename(sys.argv[0]), error, "-beam.txt on Python 3.10 "
+                "or 3.11" if package == "apache_beam" else ".txt"))
     else:
         sys.__excepthook__(kind, error, traceback)
 

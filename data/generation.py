@@ -22,7 +22,7 @@ Options = collections.namedtuple(
 # --- flags -----------------------------------------------------------------
 
 def define_shared_flags():
-    """Defines the flags that both generators have; a command's `main` calls it."""
+    """Defines the flags that both generators have, for their own `define_flags`."""
     flags.DEFINE_string("dataset_name", "ml-1m", "Reads <data_dir><dataset_name>.txt.")
     flags.DEFINE_string("data_dir", "./data/", "Folder of input and outputs.")
     flags.DEFINE_string("signature", None,

@@ -4,9 +4,9 @@
         pretrained/ml-1m-cross_published-fast
 
 The new folder holds the evaluated checkpoint without the optimiser's slots,
-the records and results of run.py, each user's ranks (packed), and the loss
-and validation curves over steps and seconds; in short/, those of a training on
-short windows that came before.
+the records and results of run.py, each user's ranks (packed), and the curves
+of loss, learning rate and validation over steps and seconds; in short/, those
+of a training on short windows that came before.
 `run.py --do_eval --init_checkpoint=<folder>` gives the same results again, as
 is printed at the end.
 """
