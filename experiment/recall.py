@@ -78,9 +78,10 @@ def _map_beside(path, vocabulary):
     beside it: the data have moved.
 
     Args:
-        path: str, as recorded, or None. vocabulary: str, or None.
+        path: what is recorded, None or a str, but for a damaged record.
+        vocabulary: str, or None.
     """
-    if path and vocabulary and not os.path.exists(path):
+    if isinstance(path, str) and vocabulary and not os.path.exists(path):
         return os.path.join(os.path.dirname(vocabulary), os.path.basename(path))
     return path
 

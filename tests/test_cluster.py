@@ -151,9 +151,13 @@ def test_without_a_worker_the_others_stop_and_a_restart_goes_on(
     flags = training(dataset, tmp_path, batch_size=8, num_train_steps=100000,
                      save_checkpoints_steps=5)
     cluster = Cluster(tmp_path, ["worker", "worker"], "multi_worker", *flags)
-    while not os.path.exists(str(tmp_path / "run" / "model.ckpt-5.index")):
-        assert cluster.tasks[0].poll() is None, cluster.log("worker-0")
-        time.sleep(0.2)
+    try:
+        while not os.path.exists(str(tmp_path / "run" / "model.ckpt-5.index")):
+            assert cluster.tasks[0].poll() is None, cluster.log("worker-0")
+            time.sleep(0.2)
+    except BaseException:
+        cluster.wait(0)
+        raise
     cluster.tasks[1].send_signal(signal.SIGKILL)
     assert cluster.wait() == [1, -signal.SIGKILL]
     errors = [line for line in cluster.log("worker-0").splitlines()

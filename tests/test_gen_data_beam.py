@@ -288,6 +288,7 @@ def test_a_stop_is_one_line_and_leaves_nothing(tmp_path, number, status):
          "--dupe_factor=500"], stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     while not list(tmp_path.glob("x-s.tmp-*")):
+        assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     time.sleep(1.0)  # the pipeline runs
     process.send_signal(number)

@@ -624,10 +624,14 @@ def start_long_run(folder):
     if not os.path.exists("/proc/self/task"):
         process.kill()
         pytest.skip("no /proc to see processes in")
-    while len(list(folder.glob("*.train.tfrecord.tmp-*"))) < 1 or len(
-            open(children).read().split()) < 3:
-        assert process.poll() is None
-        time.sleep(0.05)
+    try:
+        while len(list(folder.glob("*.train.tfrecord.tmp-*"))) < 1 or len(
+                open(children).read().split()) < 3:
+            assert process.poll() is None
+            time.sleep(0.05)
+    except BaseException:
+        process.kill()
+        raise
     return process, open(children).read().split()
 
 

@@ -15,6 +15,23 @@ from tiny_model import (
 
 # --- the forward pass -------------------------------------------------------
 
+@pytest.mark.parametrize("groups", [1, 3])
+def test_a_training_has_every_dropout_in_each_group_and_else_there_is_none(
+        groups):
+    config, batch = make_config(num_hidden_layers=1, hidden_dropout_prob=0.3,
+                                attention_probs_dropout_prob=0.3), Batch()
+    for is_training, dropouts in ((True, 1 + 3 + 2), (False, 0)):
+        with tf.Graph().as_default() as graph:
+            modeling.encode_masked_rows(config, is_training, {
+                name: tf.constant(value, tf.int32) for name, value in (
+                    ("input_ids", batch.ids), ("input_mask", batch.mask),
+                    ("masked_lm_positions", batch.positions),
+                    ("masked_lm_ids", batch.label_ids),
+                    ("masked_lm_weights", batch.weights))}, groups)
+            assert sum(op.type.startswith("RandomUniform")
+                       for op in graph.get_operations()) == groups * dropouts
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_forward_pass_and_loss_are_those_of_the_formulas(form):
     config, batch = make_config(attention_form=form), Batch()

@@ -1,5 +1,7 @@
 """optimization.py against hand-computed rates and a NumPy AdamW step."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -445,3 +447,14 @@ def test_estimator_trains_with_the_train_op_under_a_strategy(
     for name, value in (("w", wanted.value), ("w/adam_m", wanted.m),
                         ("w/adam_v", wanted.v)):
         close(estimator.get_variable_value(name), value)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_mixed_precision_rewrites_the_graph_where_it_is_asked_for(asked):
+    with tf.Graph().as_default(), mock.patch.object(
+            tf.train.experimental, "enable_mixed_precision_graph_rewrite",
+            side_effect=lambda optimizer: optimizer) as rewrite:
+        optimization.create_train_op(
+            tf.reduce_sum(variable("w", [1.0])), 0.8, 10, 0,
+            mixed_precision=asked)
+        assert rewrite.called == asked

@@ -383,11 +383,13 @@ def test_a_killed_training_resumes_from_its_checkpoint(dataset, tmp_path):
         [sys.executable, os.path.join(ROOT, "run.py")] + flags,
         stderr=subprocess.PIPE)
     deadline = time.time() + 120
-    while not os.path.exists(str(tmp_path / "run" / "model.ckpt-20.index")):
-        assert process.poll() is None and time.time() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    try:
+        while not os.path.exists(str(tmp_path / "run" / "model.ckpt-20.index")):
+            assert process.poll() is None and time.time() < deadline
+            time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
     newest = tf.train.latest_checkpoint(str(tmp_path / "run"))
     step = int(newest.rsplit("-", 1)[1])
     status, output, errors = command("run.py", *run_flags(

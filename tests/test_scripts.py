@@ -1,6 +1,7 @@
 """What the shell scripts choose, on machines made of stand-ins."""
 
 import fcntl
+import json
 import os
 import shutil
 import threading
@@ -139,6 +140,27 @@ def test_every_dataset_has_a_script_and_three_widths_or_one(name):
     for width in (64,) if name == "sample" else (64, 128, 256):
         assert os.path.exists(os.path.join(
             ROOT, "bert_train", "bert_config_%s_%d.json" % (name, width)))
+
+
+# max_position_embeddings, dropouts of attention and else, vocab_size.
+MODELS = {"ml-1m": (200, 0.2, 0.2, 3420), "beauty": (50, 0.2, 0.5, 54546),
+          "steam": (50, 0.1, 0.1, 13048), "ml-20m": (200, 0.1, 0.1, 26748)}
+
+
+@pytest.mark.parametrize("width", [64, 128, 256])
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_model_configs_are_the_published_ones(name, width):
+    places, attention_rate, hidden_rate, vocab_size = MODELS[name]
+    with open(os.path.join(ROOT, "bert_train", "bert_config_%s_%d.json"
+                           % (name, width))) as stream:
+        assert json.load(stream) == {
+            "attention_form": "cross_published",
+            "attention_probs_dropout_prob": attention_rate,
+            "hidden_act": "gelu", "hidden_dropout_prob": hidden_rate,
+            "hidden_size": width, "initializer_range": 0.02,
+            "intermediate_size": 4 * width, "max_position_embeddings": places,
+            "num_attention_heads": width // 32, "num_hidden_layers": 2,
+            "type_vocab_size": 2, "vocab_size": vocab_size}
 
 
 SIZES = dict(
@@ -477,7 +499,7 @@ def test_a_missing_model_config_is_one_clear_line_before_any_work(machine):
 SAYS_ITS_SCRIPT = """
 case "$1 $2" in
   *prepare_data*|*make_sample*) echo "$2 ${3-}" >> "$LOG"; exit "$STATUS";;
-  -u*) echo "$2" >> "$LOG";;
+  -u*) echo "$2" >> "$LOG"; printf '%s\n' "$@" >> "$LOG.words";;
 esac"""
 
 
@@ -500,6 +522,37 @@ def test_a_missing_interactions_file_is_made_first(machine, tmp_path, name):
             else "data/prepare_data.py " + name)
     assert run_dataset(machine, tmp_path, name) == (
         0, [make, "gen_data_fin.py", "run.py"])
+
+
+# L, M, masked_lm_prob, prop_sliding_window, dim, num_train_steps.
+PUBLISHED = {"ml-1m": (200, 40, 0.2, 0.5, 64, 400000),
+             "beauty": (50, 30, 0.6, 0.1, 64, 400000),
+             "steam": (50, 20, 0.4, 0.5, 256, 800000),
+             "ml-20m": (200, 20, 0.2, 0.5, 64, 400000)}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_a_dataset_has_the_published_hyper_parameters(machine, tmp_path, name):
+    length, masks, prob, window, dim, steps = PUBLISHED[name]
+    run_dataset(machine, tmp_path, name, there=True)
+    words = (tmp_path / "log.words").read_text().splitlines()
+    start = words.index("run.py")
+    signature = "-mp1.0-sw%s-mlp%s-df10-mpps%d-msl%d" % (
+        window, prob, masks, length)
+    assert {"--dataset_name=" + name, "--max_seq_length=%d" % length,
+            "--max_predictions_per_seq=%d" % masks, "--mask_prob=1.0",
+            "--dupe_factor=10", "--masked_lm_prob=%s" % prob,
+            "--prop_sliding_window=%s" % window, "--signature=" + signature,
+            "--holdout_validation=False"} <= set(words[:start])
+    assert {"--checkpointDir=./checkpoints/%s%s-%d" % (name, signature, dim),
+            "--bert_config_file=./bert_train/bert_config_%s_%d.json"
+            % (name, dim), "--attention_form=cross_published",
+            "--max_seq_length=%d" % length,
+            "--max_predictions_per_seq=%d" % masks,
+            "--num_train_steps=%d" % steps, "--batch_size=256",
+            "--learning_rate=1e-4", "--num_warmup_steps=100",
+            "--output_bias=zeros", "--random_seed=12345"
+            } <= set(words[start:])
 
 
 def test_an_interactions_file_that_is_there_is_taken(machine, tmp_path):

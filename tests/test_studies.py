@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -216,10 +217,19 @@ def test_the_other_mask_waits_for_the_model_that_it_asks(trainings, tmp_path):
             log.write("finished=1\n")
         held.close()
 
-    timer = threading.Timer(1.0, finish)
-    timer.start()
+    def finish_after_the_others():
+        while log.read_text().count("\nend\n") < 9:
+            time.sleep(0.05)
+        time.sleep(1.0)  # by now it waits
+        finish()
+
+    log = tmp_path / "log"
+    log.write_text("")
+    thread = threading.Thread(target=finish_after_the_others)
+    thread.daemon = True
+    thread.start()
     runs = trainings("plateau")
-    timer.join()
+    thread.join()
     assert [run["run"] for run in runs if "finished" in run] == ["other-mask"]
 
 

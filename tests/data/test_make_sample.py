@@ -43,6 +43,7 @@ def test_a_sample_that_is_stopped_is_not_there(tmp_path):
         [sys.executable, os.path.join(ROOT, "data", "make_sample.py"),
          "--output", str(path)], stderr=subprocess.PIPE)
     while not list(tmp_path.glob("x.txt*")):
+        assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     errors = process.communicate()[1].decode()

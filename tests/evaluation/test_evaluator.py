@@ -362,6 +362,7 @@ def test_a_target_that_a_history_lacks_is_no_negative_all_the_same():
                for name, (items,) in history.items()}
     evaluator = Evaluator(words, history, candidates={})
     evaluator.add(users, inputs, targets, scores_with(targets, 0.7))
+    assert len(evaluator.candidates) == 3
     for drawn in evaluator.candidates.values():
         for user, target in zip(users.tolist(), targets.tolist()):
             assert drawn[user][0] == target not in drawn[user][1:]

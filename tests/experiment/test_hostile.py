@@ -181,7 +181,7 @@ def test_a_record_saved_by_another_program_is_read_or_named(folder, name):
 
 @fuzzed
 @given(name=st.sampled_from(sorted(READERS)), edits=EDITS)
-def test_a_damaged_record_is_a_value_error(folder, selected, name, edits):
+def test_a_damaged_record_is_read_or_refused(folder, selected, name, edits):
     content = (selected[0] / "run" / name).read_bytes()
     (folder / name).write_bytes(edited(content, edits))
     ends_well(READERS[name], str(folder))
@@ -190,8 +190,8 @@ def test_a_damaged_record_is_a_value_error(folder, selected, name, edits):
 @fuzzed
 @given(name=st.sampled_from([name for name in sorted(READERS)
                              if name.endswith(".json")]), value=JSON, data=st.data())
-def test_a_record_of_another_shape_is_a_value_error(folder, selected, name,
-                                                    value, data):
+def test_a_record_of_another_shape_is_read_or_refused(folder, selected, name,
+                                                      value, data):
     whole = json.loads((selected[0] / "run" / name).read_text())
     key = data.draw(st.sampled_from(sorted(whole) + [None]))
     changed = value if key is None else dict(whole, **{key: value})
@@ -239,7 +239,7 @@ def read_all(path, history):
 
 @fuzzed
 @given(edits=EDITS)
-def test_a_damaged_tfrecord_file_is_a_value_error(dataset, tmp_path, edits):
+def test_a_damaged_tfrecord_file_is_read_or_refused(dataset, tmp_path, edits):
     with open(dataset.prefix + ".test.tfrecord", "rb") as stream:
         content = stream.read()
     (tmp_path / "x").write_bytes(edited(content, edits))
@@ -255,8 +255,8 @@ VALUES = st.lists(st.integers(-2 ** 63, 2 ** 63 - 1) | st.integers(-2, 12),
 @given(features=st.dictionaries(st.sampled_from(input_pipeline.FEATURES), VALUES,
                                 min_size=4), weights=st.lists(
                                     st.floats(width=32), max_size=4))
-def test_whole_records_with_any_values_are_a_value_error(dataset, tmp_path,
-                                                         features, weights):
+def test_whole_records_with_any_values_are_read_or_refused(
+        dataset, tmp_path, features, weights):
     example = tf.train.Example()
     for name, values in features.items():
         example.features.feature[name].int64_list.value.extend(values)

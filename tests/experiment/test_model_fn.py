@@ -30,10 +30,10 @@ def stand_in(given):
 @pytest.mark.parametrize("asked", [True, False])
 def test_positions_are_shifted_where_asked_and_in_training_alone(
         asked, monkeypatch):
-    shifted = []
+    given = []
 
     def encode(config, is_training, features, groups, shift_positions):
-        shifted.append(shift_positions)
+        given.append((is_training, shift_positions))
         raise Built
 
     monkeypatch.setattr(modeling, "encode_masked_rows", encode)
@@ -43,7 +43,15 @@ def test_positions_are_shifted_where_asked_and_in_training_alone(
     for mode in (TRAIN, EVAL):
         with pytest.raises(Built):
             build({}, None, mode)
-    assert shifted == [asked, False]
+    assert given == [(True, asked), (False, False)]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_xla_is_on_where_it_is_asked_for(asked):
+    config = model_fn.session_config(  # exact, so that there is one
+        mock.Mock(xla=asked, mixed_precision=True))
+    level = config.graph_options.optimizer_options.global_jit_level
+    assert (level == tf.OptimizerOptions.ON_1) == asked
 
 
 @pytest.mark.parametrize("form", modeling.ATTENTION_FORMS)

@@ -109,6 +109,7 @@ def test_recommendations_are_the_argsort_of_the_evaluations_scores(
     found = list(recommender.stream(
         [(str(user), history, 0) for user, history in zip(users, histories)],
         ITEMS, allow_seen=False))
+    assert len(found) == USERS
     for user, history, one, row in zip(users, histories, found, scores):
         order = [i for i in np.argsort(-row, kind="mergesort")
                  if 1 <= i <= ITEMS and i not in history]
@@ -138,7 +139,9 @@ def test_unknown_items_are_skipped_and_counted(recommender):
 
 def test_without_a_known_item_the_most_popular_are_recommended(
         job, recommender):
-    for found in recommender.recommend([[], ["x"]], k=ITEMS):
+    both = recommender.recommend([[], ["x"]], k=ITEMS)
+    assert len(both) == 2
+    for found in both:
         assert found.by == BY_POPULARITY
         assert found.items == job.names.items[1:]      # by frequency
         assert found.scores == [

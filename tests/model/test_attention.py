@@ -50,12 +50,15 @@ def outputs_twice(is_training, rate):
 
 def test_dropout_spares_what_a_layer_adds_to_a_dense_output(monkeypatch):
     """With both dense outputs dropped whole, a layer is two layer norms."""
-    monkeypatch.setattr(modeling, "dropout", lambda x, rate: tf.zeros_like(x))
+    rates = []
+    monkeypatch.setattr(modeling, "dropout", lambda x, rate: (
+        rates.append(rate) or tf.zeros_like(x)))
     wanted = np.random.RandomState(3).normal(size=[2, 5, H])
     with tf.Graph().as_default(), tf.Session() as session:
         output = modeling._encoder_layer(
             tf.constant(wanted, tf.float32), None, tf.zeros([2, 1, 1, 5]),
-            make_config(), True)
+            make_config(hidden_dropout_prob=0.3), True)
+        assert rates == [0.3, 0.3]
         values = randomize(session)
         output = session.run(output)
     for scope in ("attention/output/LayerNorm/", "output/LayerNorm/"):

@@ -316,7 +316,9 @@ def test_comparison_is_that_of_the_users_ranks(whole, two_runs):
 def test_equal_ranks_are_called_equal(two_runs, tmp_path):
     write_run(tmp_path / "again", 1)
     sections, _ = sections_of([two_runs[0][0], str(tmp_path / "again")])
-    for row in table_of(sections["again against self"]).rows:
+    rows = table_of(sections["again against self"]).rows
+    assert len(rows) == 4 * 3  # protocols, metrics
+    for row in rows:
         assert row[4:] == ["+0.0000\n[+0.0000, +0.0000]", "1.0000",
                            "no user differs", "+0.000", "0 / 43 / 0"]
 
