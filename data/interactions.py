@@ -75,9 +75,11 @@ def parse_number(text):
 def parse_whole(text):
     """A finite decimal number -> int where it has an exponent and is whole, as
     large times are often saved, else float."""
-    number, exact = parse_number(text), decimal.Decimal(text)
-    if "e" in text.lower() and exact == int(exact):
-        return int(exact)
+    number = parse_number(text)
+    if "e" in text.lower():
+        exact = decimal.Decimal(text)
+        if exact == int(exact):
+            return int(exact)
     return number
 
 

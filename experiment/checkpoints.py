@@ -188,10 +188,11 @@ def find_checkpoint(model_dir, config, args):
     # A training that goes on has no need any more of what it began from, and a
     # new one counts from 0.
     first = None if newest else args.init_checkpoint
-    if best and find_damage(best):
+    damage = best and find_damage(best)
+    if damage:
         raise ValueError("%s; put the file back, or remove the folder %s to "
                          "choose anew from the next validation on"
-                         % (find_damage(best), os.path.dirname(best)))
+                         % (damage, os.path.dirname(best)))
     if first:
         check_sound(first)
     for checkpoint in (newest, best, first):

@@ -48,20 +48,19 @@ def of_directory(folder, changes):
     if recorded is None:
         raise ValueError("no %s in %s; name a model directory that run.py "
                          "--do_train wrote" % (record.FILE, folder))
-    values = dict({"items_file": None}, **recorded["flags"])  # older ones lack it
-    values.update({flag: None for flag in PER_CALL}, checkpointDir=folder,
-                  signature="")
+    values = dict(recorded["flags"])
+    values.update({flag: None for flag in PER_CALL + ("items_file",)},
+                  checkpointDir=folder, signature="")
     unknown = sorted(set(changes) - set(values) - {"bert_config_file"})
     if unknown:
         raise ValueError("%s is no flag of run.py; correct the name"
                          % unknown[0])
     for flag, value in changes.items():
         _check_kind(flag, value, values.get(flag))
-    values["items_file"] = _map_beside(values["items_file"],
-                                       changes.get("vocab_filename"))
     values.update(changes)
-    return complete(argparse.Namespace(**values),
-                    set(values) - {"bert_config_file"} | set(changes))
+    # Two things `complete` takes: the model config and the id map.
+    return complete(argparse.Namespace(**values), set(changes) | set(
+        values) - {"bert_config_file", "items_file"})
 
 
 def _check_kind(flag, value, recorded):
@@ -74,8 +73,8 @@ def _check_kind(flag, value, recorded):
 
 
 def _map_beside(path, vocabulary):
-    """The recorded id map; where it is gone and a vocabulary is given, the one
-    beside it: the data have moved.
+    """The recorded id map; where it is gone, the one beside the vocabulary: the
+    data have moved.
 
     Args:
         path: what is recorded, None or a str, but for a damaged record.

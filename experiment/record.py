@@ -115,10 +115,10 @@ def check_checksums(record, found, folder):
 
 # --- the record -------------------------------------------------------------
 
-def foreign_folder(evaluated, model_dir):
-    """Where the checkpoint that an evaluation in a model directory is of lies,
-    if that is another directory than this and what it was called then; else
-    None.
+def own_folder(evaluated, model_dir):
+    """Where in a model directory, whatever it was called then, the checkpoint
+    lies that an evaluation there is of: "" or BEST_FOLDER; None where it is
+    another directory's.
 
     Args:
         evaluated: dict, as `read_evaluation` returns. model_dir: str.
@@ -127,9 +127,11 @@ def foreign_folder(evaluated, model_dir):
     called = "%s%s" % (flags.get("checkpointDir") or "",
                        flags.get("signature") or "")
     folder = os.path.dirname(os.path.abspath(evaluated["checkpoint"]))
-    own = [os.path.abspath(os.path.join(name, part))
-           for name in (model_dir, called) for part in ("", BEST_FOLDER)]
-    return None if folder in own else folder
+    for name in (model_dir, called):
+        for part in ("", BEST_FOLDER):
+            if folder == os.path.abspath(os.path.join(name, part)):
+                return part
+    return None
 
 
 def earlier_starts(recorded, step):

@@ -43,14 +43,13 @@ def evaluated_checkpoint(model_dir):
     if recorded is None:
         raise ValueError("no %s; evaluate with run.py --do_eval first"
                          % os.path.join(model_dir, record.EVALUATION_FILE))
-    foreign = record.foreign_folder(recorded, model_dir)
-    if foreign:
+    own = record.own_folder(recorded, model_dir)
+    if own is None:
         raise ValueError("the results in %s are of %s, another directory's; "
-                         "publish that one" % (model_dir, foreign))
+                         "publish that one" % (model_dir, recorded["checkpoint"]))
     _check_repeatable(model_dir, recorded["flags"])
-    folder, name = os.path.split(recorded["checkpoint"])
-    chosen = os.path.basename(folder) == record.BEST_FOLDER
-    there = os.path.join(model_dir, record.BEST_FOLDER if chosen else "", name)
+    there = os.path.join(model_dir, own,
+                         os.path.basename(recorded["checkpoint"]))
     if not os.path.exists(there + ".index"):
         raise ValueError("the evaluated checkpoint %s is not there any more; "
                          "evaluate again" % there)

@@ -229,13 +229,12 @@ def _check_same_step(folder, results, evaluated):
 
 def _check_same_model(folder, evaluated):
     """The results must be of the model whose training lies beside them."""
-    foreign = record.foreign_folder(evaluated, folder)
-    if foreign:
+    if record.own_folder(evaluated, folder) is None:
         raise ValueError(
             "%s: its results are of %s, not of the training that is recorded "
             "there; run.py --do_eval without --init_checkpoint evaluates that "
             "one, another --checkpointDir keeps the results apart"
-            % (folder, foreign))
+            % (folder, evaluated["checkpoint"]))
 
 
 def check_same_users(reference, other):
@@ -320,8 +319,8 @@ def earlier_flags(recorded):
 
 def validation_chose(run):
     """Whether the run's results are of the best checkpoint by validation."""
-    return bool(run.evaluation) and os.path.basename(os.path.dirname(
-        run.evaluation["checkpoint"])) == record.BEST_FOLDER
+    return bool(run.evaluation) and record.own_folder(
+        run.evaluation, run.folder) == record.BEST_FOLDER
 
 
 def of_evaluation(recorded):
