@@ -151,7 +151,7 @@ def _encoder_layer(x, positions, padding, config, is_training):
     Args:
         x: float32 [B, L, H].
         positions: int32 [B, R], the rows that are read, or None for all.
-        padding: see `_attend`.
+        padding: float32 [B, 1, 1, L], PADDED_KEY at padded keys, else 0.
         config: BertConfig.
         is_training: bool; dropout is for training alone.
 

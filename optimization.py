@@ -7,7 +7,8 @@ NO_DECAY = ("LayerNorm", "layer_norm", "bias")
 
 
 def learning_rate_at(global_step, init_lr, num_train_steps, num_warmup_steps):
-    """Linear warm-up to `init_lr`, then linear decay to 0 at num_train_steps.
+    """Linear warm-up to `init_lr`, then linear decay to 0 at num_train_steps
+    (Devlin et al., 2019, in their code).
 
     The decay runs from step 0, not from the end of the warm-up: at the first
     step after it the rate is init_lr * (1 - step / num_train_steps).
@@ -123,6 +124,7 @@ def create_train_op(loss, init_lr, num_train_steps, num_warmup_steps,
     grads = [None if grad is None else tf.convert_to_tensor(grad)
              for grad in grads]
     replica = tf.distribute.get_replica_context()
+    # Pascanu et al., ICML 2013, algorithm 1, over all variables together.
     grads, norm = tf.clip_by_global_norm(_sum_of(grads, replica), clip_norm)
     if replica.num_replicas_in_sync > 1:
         # All of them have the sum now, and applying it adds it up once more.

@@ -140,7 +140,8 @@ def write_report(folder, title, sections):
 
 def main(argv):
     args = flags.FLAGS
-    with util.one_line_errors("report.py"):
+    with util.one_line_stops("report.py", "an earlier report is unchanged"), \
+            util.one_line_errors("report.py"):
         check_choice("metrics", args.metrics, evaluation.METRICS)
         if args.protocols is not None:
             check_choice("protocols", args.protocols, evaluation.PROTOCOLS)

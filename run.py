@@ -32,7 +32,7 @@ MOST_STEPS, MOST_TOGETHER = 10 ** 12, 10 ** 6  # more than any machine takes
 
 
 def define_flags():
-    """Defines this command's flags. Only `__main__` calls it."""
+    """Defines this command's flags; importing the module does not."""
     flags.DEFINE_string("bert_config_file", None,
                         "JSON file of the model; needed for a new one.")
     flags.DEFINE_string("train_input_file", None,

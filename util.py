@@ -158,13 +158,15 @@ def no_room(folder, what, needed, safe):
 
     Args:
         folder: str, where there is no room. what: str, what was written.
-        needed: int, its bytes, about. safe: str, what to do and what is safe.
+        needed: int, its bytes, about; None where they are not known.
+        safe: str, what to do and what is safe.
     """
     free = shutil.disk_usage(folder).free
-    return ("%s: no room for %s: about %.1f MB, and %.1f MB are free, so at "
-            "least %.1f MB are missing; %s" % (
-                folder, what, needed / 1e6, free / 1e6,
-                max(0.1, (needed - free) / 1e6), safe))
+    room = "%.1f MB are free" % (free / 1e6)
+    if needed is not None:
+        room = "about %.1f MB, and %s, so at least %.1f MB are missing" % (
+            needed / 1e6, room, max(0.1, (needed - free) / 1e6))
+    return "%s: no room for %s: %s; %s" % (folder, what, room, safe)
 
 
 def check_writable(folder, flag):

@@ -123,7 +123,7 @@ def train_ours(files, args):
              **options)
     curve = events.read_curves(files["checkpointDir"])[""]["loss"]
     _, results = runs.read_results(os.path.join(
-        files["checkpointDir"], runs.RESULTS_FILE))
+        files["checkpointDir"], record.RESULTS_FILE))
     seconds = float(curve.seconds[-1] - curve.seconds[0])
     described = describe(steps, seconds, seconds / (steps - 1), results,
                          measured["packages"])

@@ -24,7 +24,6 @@ from absl import flags  # noqa: E402
 
 from data import generation, sequences, windows  # noqa: E402
 
-FEWEST = 3                      # interactions of a user who can be tested
 LENGTHS = (10, 20, 50, 100, 200)
 WHOLE = 0.9                     # share of the users that L should suit
 # Interactions per user, on average, below which a share of a window is masked.
@@ -111,7 +110,8 @@ def eval_every_steps(lengths, sizes):
     batch = float(sizes["batch_size"])
     epoch = (_count_windows(lengths, sizes) * (sizes["dupe_factor"] + 1)
              / batch)
-    validation = VALIDATION_STEPS * np.count_nonzero(lengths >= FEWEST) / batch
+    asked = np.count_nonzero(lengths >= sequences.FEWEST)
+    validation = VALIDATION_STEPS * asked / batch
     steps = max(min(max(epoch, SHORTEST_INTERVAL), LONGEST_INTERVAL),
                 validation)
     return Choice(int(np.ceil(steps / 100)) * 100,
@@ -145,7 +145,7 @@ def _below(table, value):
 
 def _trained(lengths):
     """The items that are trained on, those held out left out: int array."""
-    return np.where(lengths >= FEWEST, lengths - 2, lengths)
+    return np.where(lengths >= sequences.FEWEST, lengths - 2, lengths)
 
 
 def _count_windows(lengths, sizes):
@@ -172,11 +172,11 @@ def choose(lengths, given):
     Raises:
         ValueError: no user can be tested, or what is given does not fit.
     """
-    if lengths.max() < FEWEST:
+    if lengths.max() < sequences.FEWEST:
         raise ValueError(
             "none of the %d users has %d interactions; the last is for the "
             "test, the one before for validation: bring longer histories"
-            % (len(lengths), FEWEST))
+            % (len(lengths), sequences.FEWEST))
     choices, sizes = collections.OrderedDict(), {}
     for name, size in SIZES.items():
         choices[name] = (Choice(given[name], "given") if name in given

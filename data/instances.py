@@ -20,7 +20,7 @@ def masked_counts(lengths, options):
     """k = min(M, max(1, round(n * masked_lm_prob))) of windows of n items.
 
     Args:
-        lengths: list of int.
+        lengths: list or array of int.
         options: Options.
 
     Returns:
@@ -141,8 +141,9 @@ def serialize_copies(windows, starts, users, copies, mask_id, item_count,
     """Training instances: list of bytes.
 
     Args:
-        windows, starts, users, copies, mask_id, item_count, options: as
-            `mask_windows` takes them; of copy 0 only the last item is masked.
+        users, copies: int arrays; of copy 0 only the last item is masked.
+        windows, starts, mask_id, item_count, options: as `mask_windows` takes
+            them.
     """
     masked = mask_windows(windows, starts, users, copies, mask_id, item_count,
                           options)

@@ -11,6 +11,7 @@ import six
 import util
 
 MAX_ID = 2 ** 63 - 1
+FEWEST = 3             # interactions of a user who can be tested
 BLOCK_BYTES = 2 ** 20  # of an interactions file, read and parsed at a time
 # Lines that NumPy reads by itself, a hundred times faster than a loop.
 _PLAIN_LINES = re.compile(br"(?:[0-9]{1,18}[ \t]+[0-9]{1,18}\r?\n)+")
@@ -122,7 +123,7 @@ def split(items):
     With three interactions or more the last is test, the one before it
     validation, the rest train; with fewer, all are train.
     """
-    held_out = 2 if len(items) >= 3 else 0
+    held_out = 2 if len(items) >= FEWEST else 0
     cut = len(items) - held_out
     return items[:cut], items[cut:cut + held_out // 2], items[
         cut + held_out // 2:]

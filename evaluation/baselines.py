@@ -12,6 +12,9 @@ def training_part(history, held_out):
         history: int array, the whole sequence.
         held_out: bool, whether the validation item was kept out of training;
             the published protocol trains on it.
+
+    Returns:
+        int array, a view.
     """
     if len(history) < 3:  # too short for a test item
         return history
@@ -55,7 +58,9 @@ def popularity_scores(counts):
 
 
 class ItemTransitions(object):
-    """How often one item came right after another in the sequences.
+    """How often one item came right after another in the sequences: a
+    first-order Markov chain of all users (that of each user is factorised by
+    Rendle et al., WWW 2010).
 
     The pairs that occur are kept in order, as (first * (item_count + 1) +
     second): a table of all pairs would have billions of entries.

@@ -46,7 +46,8 @@ def metric_values(ranks):
     """Metrics of 0-based ranks, one value a rank.
 
     hit@k = [rank < k]; ndcg@k = 1 / log2(rank + 2) where rank < k, else 0
-    (one relevant item, so the ideal gain is 1); ap = 1 / (rank + 1), whose
+    (Järvelin & Kekäläinen, TOIS 2002; one relevant item, so the ideal gain is
+    1); ap = 1 / (rank + 1), whose
     mean is the mean reciprocal rank.
 
     Args:

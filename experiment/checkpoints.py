@@ -126,12 +126,12 @@ def check_sound(checkpoint):
 def point_at(checkpoint):
     """Lets the file `checkpoint` name this one, so that TensorFlow restores
     it; those that are older stay in its list."""
-    folder = os.path.dirname(os.path.abspath(checkpoint))
-    if _named(folder) != checkpoint:
+    folder, name = os.path.split(os.path.abspath(checkpoint))
+    named = _named(folder)
+    if named is None or os.path.basename(named) != name:
         names = list(map(os.path.basename, saved(folder)))
-        name = os.path.basename(checkpoint)
-        tf.train.update_checkpoint_state(
-            folder, name, names[:names.index(name) + 1])
+        older = names[:names.index(name)] if name in names else []
+        tf.train.update_checkpoint_state(folder, name, older + [name])
 
 
 def remove_unfinished(folder):
@@ -144,6 +144,11 @@ def remove_unfinished(folder):
     return parts
 
 
+def without_ending(path):
+    """The common start of a checkpoint's names, of that or one of its files."""
+    return _ENDING.sub("", path)
+
+
 def named_checkpoint(name):
     """The checkpoint of --init_checkpoint, which may name its folder or one of
     its files.
@@ -152,7 +157,7 @@ def named_checkpoint(name):
         ValueError: there is none in the folder.
     """
     if name and os.path.isfile(name):
-        return _ENDING.sub("", name)
+        return without_ending(name)
     if not (name and os.path.isdir(name)):
         return name
     newest = latest(name)
@@ -220,7 +225,8 @@ def _check_goes_on(checkpoint, args):
 
 def trained(job):
     """The checkpoint that a training leaves to evaluate: the best or newest."""
-    best = job.chosen and latest(os.path.join(job.model_dir, selection.FOLDER))
+    best = job.selection and latest(
+        os.path.join(job.model_dir, selection.FOLDER))
     return best or latest(job.model_dir)
 
 

@@ -4,9 +4,11 @@ import itertools
 
 import numpy as np
 
+import vocab
+from data.sequences import FEWEST
+
 REMEDY = ("pass the files of one gen_data_fin.py run, or --ignore_checksums to "
           "go on all the same")
-FEWEST = 3     # interactions of a user with a test item
 
 
 def check_vocabulary(path, words):
@@ -116,7 +118,7 @@ def check_windows(windows, user_history, largest, sample=False):
                 "--%s: user %d has no items or an id outside 1 to %d, the "
                 "items of the vocabulary; %s" % (flag, user, largest, REMEDY))
         if user_history is None or (
-                sample and "user_%d" % user not in user_history):
+                sample and vocab.user_token(user) not in user_history):
             continue
         sequence = _sequence_of(user, user_history, flag)
         if len(sequence) >= FEWEST:
@@ -181,7 +183,7 @@ def check_users(flag, found, user_history):
 def _sequence_of(user, user_history, flag):
     """list of int, a user's whole sequence."""
     try:
-        return user_history["user_%d" % user][0]
+        return user_history[vocab.user_token(user)][0]
     except KeyError:
         raise ValueError("--%s: user %d is not in the history; %s"
                          % (flag, user, REMEDY))

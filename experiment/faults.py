@@ -13,7 +13,7 @@ import input_pipeline  # noqa: E402
 
 
 @contextlib.contextmanager
-def one_line_faults(paths, folder, safe, size=lambda: 0):
+def one_line_faults(paths, folder, safe, size=lambda: None):
     """Ends the process with one line for an error whose cause is outside the
     program; others pass.
 
@@ -21,7 +21,8 @@ def one_line_faults(paths, folder, safe, size=lambda: 0):
         paths: list of str, the input files that are read.
         folder: str, what is written to.
         safe: function -> str, what is not lost and how to go on.
-        size: function -> int, bytes of what is written next.
+        size: function -> int, bytes of what is written next, or None where
+            they are not known.
     """
     try:
         yield

@@ -7,30 +7,25 @@ import re
 
 import evaluation
 import util
+import vocab
 
 util.quiet_tensorflow()
 import input_pipeline  # noqa: E402
 import modeling  # noqa: E402
 from data import randomness  # noqa: E402
 from experiment import (  # noqa: E402
-    consistency, distribution, record, requests, selection, validation)
+    choices, consistency, record, requests, selection)
 from experiment.checkpoints import (  # noqa: E402
-    find_checkpoint, named_checkpoint, saved)
+    find_checkpoint, named_checkpoint, saved, without_ending)
 from experiment.names import read_names  # noqa: E402
 
-TASKS = ("do_train", "do_eval", "do_predict", "do_export", "export_embeddings")
-RECOMMENDING = TASKS[2:]  # these need what items are called
 INSPECTED = 2000          # training records looked at for validation items
-
-# Keys of the model config that a flag of the same name overrides.
-OVERRIDES = ("attention_form", "hidden_dropout_prob",
-             "attention_probs_dropout_prob")
 
 # What the checks found out; everything below `main` reads this, not flags.
 Job = collections.namedtuple(
-    "Job", "config model_dir files words user_history start checkpoint chosen "
-           "validation checksums began_from eval_users candidates names "
-           "requests cluster args")
+    "Job", "config model_dir files words user_history goes_on_from "
+           "checkpoint selection validation checksums began_from eval_users "
+           "candidates names requests cluster args")
 
 
 def _required_file(args, flag):
@@ -39,7 +34,11 @@ def _required_file(args, flag):
         raise ValueError("--%s is needed here; pass the file's name, or the "
                          "directory of a training, whose run_config.json names "
                          "it, as --checkpointDir or --init_checkpoint" % flag)
-    return input_pipeline.expand_files(path, flag)[0]
+    files = input_pipeline.expand_files(path, flag)
+    if len(files) > 1:
+        raise ValueError("--%s=%s names %d files; one is needed"
+                         % (flag, path, len(files)))
+    return files[0]
 
 
 def _check_records(args, flag):
@@ -78,7 +77,7 @@ def load_config(args, words):
         raise ValueError("--bert_config_file: no file %s; the models are in "
                          "bert_train/" % path)
     config = modeling.BertConfig.from_json_file(path)
-    for key in OVERRIDES:
+    for key in record.OVERRIDES:
         if getattr(args, key) is not None:
             setattr(config, key, getattr(args, key))
     if words is None and config.vocab_size is None:
@@ -100,118 +99,11 @@ def load_config(args, words):
     return config
 
 
-def _asked(args, tasks):
-    """Whether one of these tasks is asked for."""
-    return any(getattr(args, task) for task in tasks)
-
-
-def _check_memory(config, args):
-    """Raises ValueError for sizes that the machine's memory cannot hold.
-
-    Counted are the large variables, in training four times (moments and
-    gradients), and one activation of each layer: less than what is needed.
-    """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    hidden, batch = config.hidden_size, args.eval_batch_size
-    values = hidden * (
-        config.vocab_size + config.max_position_embeddings
-        + config.type_vocab_size + config.num_hidden_layers * (
-            4 * hidden + 2 * config.intermediate_size))
-    if args.do_train:
-        values, batch = 4 * values, args.batch_size
-    values += (batch * args.max_seq_length * hidden
-               * config.num_hidden_layers)
-    if 4 * values > memory:
-        raise ValueError(
-            "the model config and the batch size need more than %.0f GB, this "
-            "machine has %.0f; lower --batch_size, --eval_batch_size or the "
-            "sizes of %s" % (4 * values / 1e9, memory / 1e9,
-                             args.bert_config_file))
-
-
-def _written_folders(args):
-    """set of str, what is written to below the model directory; where a
-    prediction goes is looked at with it."""
-    written = set()
-    # TensorFlow drops without a word the curves that it cannot write.
-    if args.do_train:
-        written.update(("", selection.FOLDER, validation.EVENTS))
-    if args.do_eval:
-        written.update(("", "eval"))
-    if args.do_export or args.export_embeddings:
-        written.add("")
-    return written
-
-
-def _check_choices(args):
-    """Raises ValueError for flags that do not go together."""
-    if not _asked(args, TASKS):
-        raise ValueError("nothing to do; pass one or more of --%s"
-                         % ", --".join(TASKS))
-    model_dir = args.checkpointDir + args.signature
-    if not model_dir:
-        raise ValueError("--checkpointDir is empty; name the model directory")
-    if not (args.do_train or args.init_checkpoint
-            or os.path.isdir(model_dir)):
-        raise ValueError("no model directory %s; train first with --do_train, "
-                         "or correct --checkpointDir and --signature"
-                         % model_dir)
-    for flag, path in (("checkpointDir", model_dir),
-                       ("init_checkpoint", args.init_checkpoint or "")):
-        if re.search(r"[][*?]", path):
-            raise ValueError("--%s: %s has one of [ ] * ?, by which TensorFlow "
-                             "does not find checkpoints; give another name"
-                             % (flag, path))
-    for folder in _written_folders(args):
-        util.check_writable(os.path.join(model_dir, folder), "checkpointDir")
-    unknown = sorted(set(args.protocols) - set(evaluation.PROTOCOLS))
-    if unknown or not args.protocols:
-        raise ValueError("--protocols: unknown protocol %r; the protocols are "
-                         "%s" % (", ".join(unknown),
-                                 ", ".join(evaluation.PROTOCOLS)))
-    if len(set(args.protocols)) < len(args.protocols):
-        raise ValueError("--protocols=%s names one twice; name each once"
-                         % ",".join(args.protocols))
-    protocol, _, metric = args.selection_metric.partition("/")
-    if protocol not in evaluation.PROTOCOLS or (
-            metric not in evaluation.METRICS):
-        raise ValueError(
-            "--selection_metric: no %r; write <protocol>/<metric>, the "
-            "protocols are %s, the metrics %s" % (
-                args.selection_metric, ", ".join(evaluation.PROTOCOLS),
-                ", ".join(evaluation.METRICS)))
-    if args.predict_output_file is not None and not args.do_predict:
-        raise ValueError("--predict_output_file=%s needs --do_predict"
-                         % args.predict_output_file)
-    if args.do_eval and args.candidates_file and args.protocols == ["full"]:
-        raise ValueError("--candidates_file: protocol full draws none; leave "
-                         "it out, or add a protocol to --protocols")
-    for flag in ("eval_every_steps", "early_stopping_patience"):
-        if getattr(args, flag) and not args.valid_input_file:
-            raise ValueError("--%s=%d needs --valid_input_file, the "
-                             ".valid.tfrecord of gen_data_fin.py "
-                             "--holdout_validation"
-                             % (flag, getattr(args, flag)))
-
-
-def _check_cluster(args):
-    """The distribution.Cluster that this process is a task of."""
-    if not args.do_train:
-        return distribution.ALONE
-    cluster = distribution.read_cluster(args.distribution_strategy)
-    if args.valid_input_file and cluster is not distribution.ALONE:
-        raise ValueError(
-            "--valid_input_file: validations choose a checkpoint in a training "
-            "of one process alone; leave it out with "
-            "--distribution_strategy=%s" % args.distribution_strategy)
-    return cluster
-
-
 def _check_files(args):
     """dict, flag -> list of the files that this job reads."""
     files = {}
     ranks = args.do_eval or args.do_train and args.valid_input_file
-    if args.vocab_filename or ranks or _asked(args, RECOMMENDING):
+    if args.vocab_filename or ranks or choices.asked(args, choices.RECOMMENDING):
         files["vocab_filename"] = [_required_file(args, "vocab_filename")]
     if (args.user_history_filename and args.do_train or ranks
             or requests.asks_for_users(args)):
@@ -232,7 +124,8 @@ def _check_files(args):
 def _check_names(words, args):
     """The Names of a job that recommends, or trains on what may be
     recommended, else None; the map that was found becomes --items_file."""
-    if words is None or not _asked(args, ("do_train",) + RECOMMENDING):
+    if words is None or not choices.asked(
+            args, ("do_train",) + choices.RECOMMENDING):
         return None
     names = read_names(words, args.vocab_filename, args.items_file)
     args.items_file = names.path
@@ -336,7 +229,7 @@ def _check_catalogue(words, user_history, files, eval_users, args):
         if users is None and args.allow_missing_users:
             users = input_pipeline.read_targets(files[flag])
         names = user_history if users is None else {
-            "user_%d" % user for user in users}
+            vocab.user_token(user) for user in users}
         evaluation.check_catalogue(
             words.get_item_count(),
             {name: history for name, history in user_history.items()
@@ -371,12 +264,12 @@ def check_job(args):
     args = argparse.Namespace(**vars(args))  # it is completed here
     if any(getattr(args, flag) is not None for flag in requests.ASKING):
         args.do_predict = True  # to ask is enough
-    _check_choices(args)
+    choices.check_choices(args)
     args.init_checkpoint = _first_checkpoint(args)
     files = _check_files(args)
     words, user_history = _read_data(files)
     config = load_config(args, words)
-    _check_memory(config, args)
+    choices.check_memory(config, args)
     if (args.do_train and args.output_bias == "log_popularity"
             and user_history is None):
         raise ValueError("--output_bias=log_popularity counts what training "
@@ -415,7 +308,7 @@ def check_job(args):
     return Job(config, model_dir, files, words, user_history, start,
                checkpoint, chosen, validation, sums, began_from, eval_users,
                _check_candidates(files, words, eval_users, args), names, asked,
-               _check_cluster(args), args)
+               choices.check_cluster(args), args)
 
 
 def _first_checkpoint(args):
@@ -430,8 +323,8 @@ def _first_checkpoint(args):
     if recorded is None:
         return named_checkpoint(given)
     first = recorded["flags"].get("init_checkpoint")
-    if given and (not first or os.path.realpath(given) not in map(
-            os.path.realpath, (first, os.path.dirname(first)))):
+    if given and (not first or os.path.realpath(without_ending(given)) not in
+                  map(os.path.realpath, (first, os.path.dirname(first)))):
         util.log("%s began from %s, not --init_checkpoint=%s; another "
                  "--checkpointDir begins there"
                  % (model_dir, first or "nothing", given))

@@ -94,7 +94,7 @@ def make_estimator(job, training=False, strategy=None):
     """The Estimator of a job, training by a tf.distribute strategy or none."""
     return tf.estimator.Estimator(
         build_model_fn(job.config, job.args, first_output_bias(job),
-                       None if job.start else job.args.init_checkpoint),
+                       None if job.goes_on_from else job.args.init_checkpoint),
         config=tf.estimator.RunConfig(
             model_dir=job.model_dir, train_distribute=strategy,
             tf_random_seed=job.args.random_seed + _seed_offset(job.cluster),

@@ -129,19 +129,20 @@ def read_names(words, vocab_path, path=None):
             <name>.items.tsv in the same folder, where the vocabulary's file
             name starts with <name>, the map names its items, and the
             <name>.users.tsv beside it, if there, its users.
-        path: str, the .items.tsv to take, or None.
+        path: str, the .items.tsv to take; None or "" where there is none.
 
     Raises:
         ValueError: see `Names`; there is no such file; or the map is newer
             than the vocabulary, and of other interactions.
         IOError: a file cannot be read.
     """
-    if path is None:
+    if not path:
         path = _find_map(words, vocab_path)
     elif not path.endswith(ITEMS) or not os.path.isfile(path):
         raise ValueError("--items_file: no file %s that ends in %s; name "
-                         "the map that data/prepare_data.py wrote, or none "
-                         "to have it looked for" % (path, ITEMS))
+                         "the map that data/prepare_data.py wrote, or pass "
+                         "--items_file= to have it looked for"
+                         % (path, ITEMS))
     names = Names(words, path)
     if path:
         _check_counts(words, vocab_path, path)

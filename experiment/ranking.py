@@ -13,9 +13,6 @@ from experiment import distribution, faults, record, saving  # noqa: E402
 from experiment.model_fn import (  # noqa: E402
     RANKED, gpu_names, input_fn, make_estimator)
 
-RESULTS_FILE = "eval_results.txt"     # in the model directory
-USERS_FILE = "eval_users.tsv"         # in the model directory
-
 
 class RankingHook(tf.train.SessionRunHook):
     """Hands each evaluated batch to an evaluation.Evaluator.
@@ -97,7 +94,14 @@ def follow(job):
     What the `evaluator` task of a cluster does.
     """
     for checkpoint in tf.train.checkpoints_iterator(job.model_dir):
-        results = evaluate(job, checkpoint)
+        try:
+            results = evaluate(job, checkpoint)
+        except (ValueError, tf.errors.NotFoundError):
+            if os.path.exists(checkpoint + ".index"):
+                raise
+            util.log("%s was removed, as newer ones are kept; waiting for the "
+                     "next" % checkpoint)
+            continue
         if results["global_step"] >= job.args.num_train_steps:
             return
 
@@ -115,14 +119,14 @@ def _write_results(job, checkpoint, results, evaluator):
     eval_results.txt is the config, then sorted `key = value` lines, as the
     published code writes it.
     """
-    path = os.path.join(job.model_dir, RESULTS_FILE)
+    path = os.path.join(job.model_dir, record.RESULTS_FILE)
     with util.AtomicFiles() as files:
         with open(files.path(path), "w") as stream:
             stream.write(job.config.to_json_string())
             for key in sorted(results):
                 stream.write("%s = %s\n" % (key, results[key]))
         evaluation.write_user_rows(
-            files.path(os.path.join(job.model_dir, USERS_FILE)),
+            files.path(os.path.join(job.model_dir, record.USERS_FILE)),
             evaluator.user_rows())
         sums = dict(job.checksums, **_keep_candidates(files, job, evaluator))
         record.write(
@@ -130,7 +134,7 @@ def _write_results(job, checkpoint, results, evaluator):
             record.describe_evaluation(
                 vars(job.args), checkpoint, int(results["global_step"]),
                 sums, gpu_names()))
-    util.log("results in %s, each user's in %s" % (path, USERS_FILE))
+    util.log("results in %s, each user's in %s" % (path, record.USERS_FILE))
 
 
 def _keep_candidates(files, job, evaluator):

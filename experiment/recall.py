@@ -13,8 +13,7 @@ PER_CALL = ("do_train", "do_eval", "checkpointDir", "signature",
             "eval_users", "full_table", "allow_missing_users",
             "distribution_strategy") + record.PREDICTION_FLAGS
 # These the directory's bert_config.json holds, overrides applied.
-MODEL = ("bert_config_file", "attention_form", "hidden_dropout_prob",
-         "attention_probs_dropout_prob")
+MODEL = ("bert_config_file",) + record.OVERRIDES
 
 
 def _recorded_in(args):

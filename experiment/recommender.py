@@ -240,9 +240,13 @@ def load(model_dir, **flags):
     args = recall.of_directory(
         model_dir, dict(flags, do_predict=True, top_k=1))
     for flag in ("eval_batch_size", "max_seq_length"):
-        value = getattr(args, flag)
+        value = getattr(args, flag, None)
         if not isinstance(value, int) or value < 1:
             raise ValueError("%s=%r is not a whole number from 1; give another"
                              % (flag, value))
-    job = check_job(args)
+    try:
+        job = check_job(args)
+    except AttributeError as error:
+        raise ValueError("%s: %s lacks a flag (%s); run.py takes its default"
+                         % (model_dir, record.FILE, error))
     return Recommender(job, job.checkpoint)

@@ -11,9 +11,19 @@ import subprocess
 import sys
 import time
 
+import vocab
+from data.sequences import FEWEST
+
 FILE = "run_config.json"
 EVALUATION_FILE = "eval_config.json"
-BEST_FOLDER = "best"  # in the model directory: what validation chose
+# What else is in the model directory.
+RESULTS_FILE = "eval_results.txt"
+USERS_FILE = "eval_users.tsv"
+BEST_FOLDER = "best"                # the checkpoint that validation chose
+VALIDATION_FOLDER = "eval_valid"    # the curves of validations
+# Keys of the model config that a flag of the same name overrides.
+OVERRIDES = ("attention_form", "hidden_dropout_prob",
+             "attention_probs_dropout_prob")
 HELD_OUT, FOLDED, UNKNOWN = "held out", "folded into train", "unknown"
 # What only an evaluation reads, and what it reads beside a training.
 EVALUATION_FLAGS = (
@@ -51,8 +61,8 @@ def validation_of(windows, user_history):
     """
     folded = held_out = 0
     for user, window in windows:
-        history = user_history.get("user_%d" % user, [[]])[0]
-        if len(history) < 3:
+        history = user_history.get(vocab.user_token(user), [[]])[0]
+        if len(history) < FEWEST:
             continue
         size = len(window)
         with_item = window == history[-1 - size:-1]
@@ -77,7 +87,8 @@ def sha256_of(path):
 
 
 def checksums(files):
-    """Checksums by flag and file name, without folders: data may move.
+    """Checksums by flag and file name, without folders: data may move. Where
+    files of a flag share a name, the later ones have their paths.
 
     Args:
         files: dict, flag -> list of str.
@@ -85,10 +96,13 @@ def checksums(files):
     Returns:
         OrderedDict, flag -> OrderedDict of file name -> SHA-256.
     """
-    return collections.OrderedDict(
-        (flag, collections.OrderedDict(
-            (os.path.basename(path), sha256_of(path)) for path in paths))
-        for flag, paths in sorted(files.items()) if paths)
+    found = collections.OrderedDict()
+    for flag, paths in sorted(files.items()):
+        for path in paths:
+            sums = found.setdefault(flag, collections.OrderedDict())
+            name = os.path.basename(path)
+            sums[path if name in sums else name] = sha256_of(path)
+    return found
 
 
 def check_checksums(record, found, folder):

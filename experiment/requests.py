@@ -111,20 +111,20 @@ def check_requests(args, names):
     if not os.path.isfile(args.predict_input_file):
         raise ValueError("--predict_input_file: no file %s; correct the name"
                          % args.predict_input_file)
+    if os.path.realpath(args.predict_input_file) == os.path.realpath(
+            output_path(args)):
+        raise ValueError("--predict_input_file=%s would be replaced by the "
+                         "answers; name another --predict_output_file"
+                         % args.predict_input_file)
     return sum(1 for _ in read_requests(args.predict_input_file))
 
 
 def _check_output(args):
-    """Raises ValueError for an output that is not written, or is the input."""
+    """Raises ValueError for an output that is not written."""
     for flag in ONE:
         if getattr(args, flag) is not None:
             raise ValueError("--%s prints its answer; leave "
                              "--predict_output_file out" % flag)
-    if args.predict_input_file is not None and (
-            os.path.realpath(args.predict_input_file)
-            == os.path.realpath(args.predict_output_file)):
-        raise ValueError("--predict_output_file=%s is the input; name another"
-                         % args.predict_output_file)
 
 
 def asks_for_users(args):

@@ -66,12 +66,12 @@ def train(job):
     """
     args = job.args
     start = 0
-    if job.start:
-        start = int(tf.train.load_variable(job.start, "global_step"))
+    if job.goes_on_from:
+        start = int(tf.train.load_variable(job.goes_on_from, "global_step"))
         _tell_changes(job, start)
-    if job.chosen:
-        job.chosen.go_back(start)
-    validation = _validation_hook(job) if job.chosen else None
+    if job.selection:
+        job.selection.go_back(start)
+    validation = _validation_hook(job) if job.selection else None
     # A run that was killed in a validation had saved the checkpoint before.
     is_due = validation is not None and validation.is_due(start)
     if not is_due and _is_done(job, start):
@@ -84,12 +84,13 @@ def train(job):
             os.makedirs(job.model_dir, exist_ok=True)
             if job.cluster.is_chief:
                 held.enter_context(alone(job.model_dir))
+                _check_unmoved(job)
         if is_due:
             with _explained(job):
                 if not all(map(os.path.exists, _record_names(job))):
                     _write_records(job, start)
                 saving.curves(job.model_dir)  # it is at work from here on
-                validation.validate(start, job.start)
+                validation.validate(start, job.goes_on_from)
             if _is_done(job, start):
                 return
         _train_from(job, start, strategy, validation)
@@ -116,6 +117,14 @@ def alone(model_dir):
         yield
     finally:
         os.close(descriptor)
+
+
+def _check_unmoved(job):
+    """Raises ValueError where another training has saved a checkpoint between
+    the job's checks and the lock."""
+    if checkpoints.newest_sound(job.model_dir) != job.goes_on_from:
+        raise ValueError("another process trained %s meanwhile; the same "
+                         "command goes on from there" % job.model_dir)
 
 
 def _train_from(job, start, strategy, validation):
@@ -160,7 +169,7 @@ def _is_done(job, start):
         util.log("%s is at step %d already; a larger --num_train_steps trains "
                  "on" % (job.model_dir, start))
         return True
-    if job.chosen and job.chosen.exhausted(args.early_stopping_patience):
+    if job.selection and job.selection.exhausted(args.early_stopping_patience):
         util.log("%s stopped early at step %d; a larger "
                  "--early_stopping_patience trains on" % (job.model_dir, start))
         return True
@@ -177,8 +186,8 @@ def _chief_hooks(job, start):
     left = checkpoints.remove_unfinished(job.model_dir)
     if left:
         util.log("removed what a killed run left: %s" % ", ".join(left))
-    if job.start:
-        checkpoints.point_at(job.start)
+    if job.goes_on_from:
+        checkpoints.point_at(job.goes_on_from)
     saving.curves(job.model_dir)  # it is at work from here on
     return [ProgressHook(args.num_train_steps, job.model_dir)]
 
@@ -186,14 +195,18 @@ def _chief_hooks(job, start):
 def _validation_hook(job):
     args = job.args
     return ValidationHook(
-        job.chosen, Validator(job).evaluate, job.model_dir,
+        job.selection, Validator(job).evaluate, job.model_dir,
         args.eval_every_steps or args.save_checkpoints_steps,
         args.num_train_steps, args.early_stopping_patience, _record_names(job))
 
 
 def _newest_step(job):
-    """int, the step of the newest checkpoint; -1 where there is none."""
-    newest = checkpoints.latest(job.model_dir)
+    """int, the step of the newest checkpoint; -1 where there is none yet, or
+    none that can be read."""
+    try:
+        newest = checkpoints.newest_sound(job.model_dir)
+    except ValueError:
+        return -1
     return int(tf.train.load_variable(newest, "global_step")) if newest else -1
 
 
@@ -221,7 +234,7 @@ def _run(job, strategy, input_fn, hooks):
 
 
 @contextlib.contextmanager
-def _explained(job, size=lambda: 0):
+def _explained(job, size=lambda: None):
     """Ends the process with one line for what may end a training; size: see
     `faults.one_line_faults`."""
     paths = job.files["train_input_file"] + job.files.get(

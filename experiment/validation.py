@@ -8,9 +8,7 @@ import util
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-from experiment import model_fn, saving  # noqa: E402
-
-EVENTS = "eval_valid"         # folder of the curves, in the model directory
+from experiment import model_fn, record, saving  # noqa: E402
 
 
 class Validator(object):
@@ -18,7 +16,7 @@ class Validator(object):
 
     def __init__(self, job):
         self._job = job
-        self._protocol = job.chosen.metric.split("/")[0]
+        self._protocol = job.selection.metric.split("/")[0]
         self._candidates = {}  # drawn in the first validation
         self._graph, self._session = tf.Graph(), None
 
@@ -97,7 +95,8 @@ class ValidationHook(tf.train.SessionRunHook):
         value = metrics[self._chosen.metric]
         before = self._chosen.best()
         self._chosen.add(step, value, checkpoint, self._beside)
-        saving.add_scalars(os.path.join(self._model_dir, EVENTS), metrics, step)
+        saving.add_scalars(os.path.join(
+            self._model_dir, record.VALIDATION_FOLDER), metrics, step)
         util.log("validation at step %d: %s %.4f, %s" % (
             step, self._chosen.metric, value,
             "the best so far" if self._chosen.since_best() == 0 else

@@ -154,7 +154,13 @@ def _gram_attention(x, positions, project, padding, config, dropout_rate):
     return context if positions is None else gather_rows(context, positions)
 
 
-# form -> function of (x, positions, project, padding, config, dropout_rate)
+# form -> function of
+#   x: float32 [B, L, H];
+#   positions: int32 [B, R], the rows that are read, or None for all (R = L);
+#   project: function, (float32 [B, rows, H], names of dense layers) -> list of
+#       float32 [B, rows, H];
+#   padding: see `_attend`; config: BertConfig; dropout_rate: float,
+# which returns float32 [B, R, H], or [B, R, 2 H] of cross_gram.
 ATTENTION = collections.OrderedDict([
     ("self", _self_attention), ("cross", _cross_attention),
     ("cross_published", _cross_attention),

@@ -26,8 +26,8 @@ SHARE_ITEMS = 3416   # among at most so many ranked items, those of ML-1M
 
 
 def columns(users):
-    """dict, column -> int array [users], and whether the column may be off:
-    the model's ranks may, a baseline's count no floats."""
+    """dict, column -> int array [users], and the set of the columns that may
+    be off: the model's ranks; a baseline's count no floats."""
     fixed = {name: getattr(users, name) for name in users._fields
              if name != "ranks"}
     return dict(fixed, **users.ranks), {

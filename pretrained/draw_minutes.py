@@ -114,7 +114,8 @@ def picture(folders, names):
 
 
 def main(args):
-    with util.one_line_errors("draw_minutes.py"):
+    with util.one_line_stops("draw_minutes.py", "nothing was written"), \
+            util.one_line_errors("draw_minutes.py"):
         names = (args.names.split(",") if args.names else
                  [os.path.basename(os.path.abspath(folder))
                   for folder in args.models])

@@ -24,12 +24,12 @@ import util  # noqa: E402
 util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-from experiment import checkpoints, ranking, record  # noqa: E402
+from experiment import checkpoints, record  # noqa: E402
 from reporting import events  # noqa: E402
 
 SLOTS = ("/adam_m", "/adam_v")
 COPIED = (checkpoints.CONFIG_FILE, record.FILE, record.EVALUATION_FILE,
-          ranking.RESULTS_FILE)
+          record.RESULTS_FILE)
 
 
 def evaluated_checkpoint(model_dir):
@@ -131,9 +131,9 @@ def publish(model_dir, target):
         write_slim(checkpoint, folder, {})
         for name in COPIED:
             shutil.copy(os.path.join(model_dir, name), folder)
-        users = os.path.join(model_dir, ranking.USERS_FILE)
+        users = os.path.join(model_dir, record.USERS_FILE)
         with open(users, "rb") as source, gzip.GzipFile(
-                os.path.join(folder, ranking.USERS_FILE + ".gz"), "wb",
+                os.path.join(folder, record.USERS_FILE + ".gz"), "wb",
                 mtime=0) as packed:
             shutil.copyfileobj(source, packed)
         write_curves(model_dir, folder)

@@ -9,9 +9,10 @@ import os
 import numpy as np
 
 import util
+from experiment import record
 
 TRAINING = ""           # the folder of the training's own curves
-VALIDATION = "eval_valid"
+VALIDATION = record.VALIDATION_FOLDER
 TABLE_FILE = "curves.tsv"
 SHORT = "short"         # a published model's folder of what came before
 _HEADER = "curve\tstep\tvalue\tseconds"
@@ -99,6 +100,9 @@ def _read(path):
     except tf.errors.DataLossError:
         util.log("%s ends in a damaged record; what comes before it is used"
                  % path)
+    except tf.errors.OpError as error:
+        raise ValueError("%s cannot be read (%s); allow that, or leave it out"
+                         % (path, str(error).split("\n")[0]))
     return _File(start, points)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 import evaluation
 from evaluation import METRIC_LABELS
-from reporting import plots, stats
+from reporting import events, plots, stats
 from reporting.page import NOTHING, Figure, Section, Table, interval_cell
 
 # Columns of eval_users.tsv that a metric is broken down by.
@@ -153,7 +153,7 @@ def curves_section(runs, protocols, metrics):
     if texts:
         blocks.append("Logged at one step only, so no curve is drawn: %s."
                       % "; ".join(texts))
-    without = [run.name for run in runs if "" not in run.curves]
+    without = [run.name for run in runs if events.TRAINING not in run.curves]
     if without:
         blocks.append("No event files of a training: %s." % ", ".join(without))
     return Section("Curves", blocks)
@@ -165,8 +165,9 @@ def _training_figures(runs):
     for tag, ylabel, straight in TRAINING_CURVES:
         what = tag.replace("_", " ")
         lines, points = _split([
-            plots.Line(run.name, run.number, False, *run.curves[""][tag][:2])
-            for run in runs if tag in run.curves.get("", ())])
+            plots.Line(run.name, run.number, False,
+                       *run.curves[events.TRAINING][tag][:2])
+            for run in runs if tag in run.curves.get(events.TRAINING, ())])
         single += [(label, what) for label in points]
         if lines:
             figures.append(Figure(

@@ -15,6 +15,7 @@ import evaluation
 import util
 from data.sequences import MAX_ID
 from experiment import record
+from experiment.record import RESULTS_FILE, USERS_FILE
 from reporting.events import read_curves
 
 # How gen_data_fin.py names its files: <dataset><signature><ending>, where the
@@ -27,16 +28,13 @@ _NOT_GENERATED = ("items_file", "candidates_file")
 PLACE_FLAGS = ("checkpointDir", "signature", "keep_checkpoint_max")
 # ... names of files whose content is recorded, and what the recorded model
 # config holds, whether a flag gave it or not,
-NAMING_FLAGS = ("attention_form", "hidden_dropout_prob",
-                "attention_probs_dropout_prob",
-                "bert_config_file", "train_input_file", "valid_input_file",
-                "user_history_filename", "vocab_filename")
+NAMING_FLAGS = record.OVERRIDES + (
+    "bert_config_file", "train_input_file", "valid_input_file",
+    "user_history_filename", "vocab_filename")
 # ... and what evaluations and predictions alone read.
 _OTHER_FLAGS = (record.EVALUATION_FLAGS + record.PREDICTION_FLAGS
                 + ("items_file",))
 
-RESULTS_FILE = "eval_results.txt"
-USERS_FILE = "eval_users.tsv"
 _HOW = "write it with run.py --do_eval"
 _USER_COLUMNS = ["user", "item", "history_length", "target_count"]
 _TOLERANCE = 1e-9  # between the two files' metrics: both are float64

@@ -1,11 +1,12 @@
 """report.py as a user runs it."""
 
 import os
+from unittest import mock
 
 import pytest
 
 import report
-from conftest import command
+from conftest import command, in_process
 from written_runs import two_runs
 
 
@@ -32,6 +33,16 @@ def test_an_error_is_one_line_and_nothing_is_written(two_runs, tmp_path):
     assert errors == (
         "report.py: error: --protocols: unknown protocol 'test'; the protocols "
         "are seed, paper, uniform, full\n")
+    assert not os.path.exists(str(tmp_path / "out"))
+
+
+def test_ctrl_c_is_one_line_and_nothing_is_written(two_runs, tmp_path):
+    with mock.patch.object(report, "read_runs", side_effect=KeyboardInterrupt):
+        _, output, errors = in_process(report, two_runs[0][0],
+                                       "--output=%s" % (tmp_path / "out"))
+    assert (output, errors) == (
+        "", "report.py: stopped by Ctrl-C; an earlier report is unchanged\n"
+        "130\n")
     assert not os.path.exists(str(tmp_path / "out"))
 
 

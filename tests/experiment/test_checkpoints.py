@@ -152,6 +152,27 @@ def test_training_goes_on_from_the_newest_sound_checkpoint(
         str(tmp_path)).all_model_checkpoint_paths) == names[:2]
 
 
+def test_what_is_named_already_is_left_as_it_is(tmp_path, monkeypatch):
+    """Also by a relative name: TensorFlow counts and removes what is listed."""
+    write_checkpoints(tmp_path, 10)
+    write_checkpoints(tmp_path, 20)
+    text = (tmp_path / "checkpoint").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    checkpoints.point_at(os.path.join(".", "model.ckpt-20"))
+    assert (tmp_path / "checkpoint").read_bytes() == text
+    assert b"ckpt-10" not in text
+
+
+def test_a_checkpoint_of_another_name_can_be_trained_on(tmp_path):
+    for path in write_checkpoints(tmp_path, 10):
+        for ending in (DATA, INDEX):
+            os.rename(path + ending, str(tmp_path / "bert") + ending)
+    write_checkpoints(tmp_path, 20)
+    checkpoints.point_at(str(tmp_path / "bert"))
+    state = tf.train.get_checkpoint_state(str(tmp_path))
+    assert list(state.all_model_checkpoint_paths) == [str(tmp_path / "bert")]
+
+
 def test_in_place_of_a_damaged_best_one_the_newest_is_offered(tmp_path):
     (tmp_path / "best").mkdir()
     best, = write_checkpoints(tmp_path / "best", 10)

@@ -88,6 +88,15 @@ def test_a_missing_input_file(dataset, tmp_path):
                    train_input_file="nowhere*")
 
 
+@pytest.mark.parametrize("flag", ["vocab_filename", "user_history_filename"])
+def test_two_files_where_one_is_needed(dataset, tmp_path, flag):
+    path = getattr(arguments(dataset, tmp_path), flag)
+    shutil.copy(path, str(tmp_path / "second"))
+    two = "%s,%s" % (path, tmp_path / "second")
+    assert_refused(dataset, tmp_path, "--%s=%s names 2 files; one is needed"
+                   % (flag, two), **{flag: two})
+
+
 def test_an_empty_input_file(dataset, tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     assert_refused(dataset, tmp_path, "--test_input_file", "empty",

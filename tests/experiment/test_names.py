@@ -102,6 +102,11 @@ def test_a_map_of_other_users_is_passed_over_unless_it_is_named(
     assert names_in(tmp_path).path == str(tmp_path / "sho.items.tsv")
 
 
+def test_an_empty_name_has_the_map_looked_for(tmp_path):
+    write(tmp_path / "shop.items.tsv", ITEMS)
+    assert names_in(tmp_path, path="").path == str(tmp_path / "shop.items.tsv")
+
+
 @pytest.mark.parametrize("name", ["nowhere.items.tsv", "shop.tsv"])
 def test_a_map_that_is_not_there(tmp_path, name):
     write(tmp_path / "shop.tsv", ITEMS)

@@ -47,6 +47,32 @@ def candidates_of(folder, prefix):
     return found
 
 
+@pytest.mark.parametrize("error", [
+    ValueError("no checkpoint"), tf.errors.NotFoundError(None, None, "gone")],
+                         ids=["ValueError", "NotFoundError"])
+def test_a_checkpoint_that_goes_amid_its_evaluation_is_passed_over(
+        tmp_path, monkeypatch, error):
+    """With a low --keep_checkpoint_max the chief removes it."""
+    names = [str(tmp_path / ("model.ckpt-%d" % step)) for step in (3, 6, 9)]
+    asked = []
+
+    def evaluate(job, checkpoint):
+        asked.append(checkpoint)
+        if checkpoint == names[1]:
+            raise error
+        return {"global_step": int(checkpoint.rsplit("-", 1)[1])}
+
+    monkeypatch.setattr(ranking, "evaluate", evaluate)
+    monkeypatch.setattr(tf.train, "checkpoints_iterator", lambda _: names)
+    job = mock.Mock(model_dir=str(tmp_path), args=mock.Mock(num_train_steps=9))
+    ranking.follow(job)
+    assert asked == names
+    (tmp_path / "model.ckpt-6.index").write_bytes(b"")  # there, so a fault
+    with pytest.raises(type(error)):
+        ranking.follow(job)
+    assert asked[3:] == names[:2]
+
+
 def test_ranks_are_those_of_a_forward_pass_in_numpy(held_out, selected):
     """Checkpoint, test file, history and candidates in, the ranks out."""
     best = str(selected[0] / "run" / "best")

@@ -1,8 +1,10 @@
 """Recommendations against NumPy, and against the evaluation's own scores."""
 
 import argparse
+import json
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -223,6 +225,17 @@ def test_batches_of_no_size_are_a_mistake(trained, size):
 def test_what_a_flag_does_not_take_is_a_mistake(trained, flag, value, fault):
     with pytest.raises(ValueError, match=fault):
         load(str(trained[0] / "run"), **{flag: value})
+
+
+@pytest.mark.parametrize("flag", ["eval_batch_size", "num_sampled"])
+def test_a_record_that_lacks_a_flag_is_a_mistake(trained, tmp_path, flag):
+    shutil.copytree(str(trained[0] / "run"), str(tmp_path / "run"))
+    path = tmp_path / "run" / "run_config.json"
+    recorded = json.loads(path.read_text())
+    del recorded["flags"][flag]
+    path.write_text(json.dumps(recorded))
+    with pytest.raises(ValueError, match=flag):
+        load(tmp_path / "run")
 
 
 def test_a_misspelt_flag_is_a_mistake(trained):

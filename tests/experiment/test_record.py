@@ -96,6 +96,25 @@ def test_checksums_are_by_flag_and_file_name(tmp_path, record):
         for name in ("train-1", "train-2")}
 
 
+def test_files_of_one_name_have_a_checksum_each(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x").write_text(folder)
+    sums = sums_of(tmp_path, train_input_file=["a/x", "b/x"])
+    assert sums["train_input_file"] == {
+        name: hashlib.sha256(text).hexdigest()
+        for name, text in (("x", b"a"), (str(tmp_path / "b" / "x"), b"b"))}
+    for order in (["a/x", "b/x"], ["b/x", "a/x"]):
+        run_record.check_checksums({"data_files": sums}, sums_of(
+            tmp_path, train_input_file=order), "model")
+    for changed in ("a", "b"):
+        (tmp_path / changed / "x").write_text("other")
+        with pytest.raises(ValueError, match="--train_input_file: "):
+            run_record.check_checksums({"data_files": sums}, sums_of(
+                tmp_path, train_input_file=["a/x", "b/x"]), "model")
+        (tmp_path / changed / "x").write_text(changed)
+
+
 def test_the_same_data_pass_wherever_they_are(tmp_path, record):
     (tmp_path / "moved").mkdir()
     (tmp_path / "test").rename(tmp_path / "moved" / "renamed")

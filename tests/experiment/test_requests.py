@@ -66,7 +66,8 @@ NAMES = read_names(FreqVocab({"user_1": ["item_2", "item_4"]}), "x.vocab")
 
 def check(**changes):
     values = dict(predict_input_file=None, predict_output_file=None,
-                  predict_user=None, predict_items=None)
+                  predict_user=None, predict_items=None,
+                  checkpointDir="model", signature="")
     values.update({flag: str(value) for flag, value in changes.items()})
     return requests.check_requests(argparse.Namespace(**values), NAMES)
 
@@ -80,6 +81,7 @@ def test_the_lines_that_ask_are_counted(tmp_path):
 def test_requests_that_do_not_fit(tmp_path):
     write(tmp_path / "a.csv", "a\t1")
     write(tmp_path / "bad.tsv", "a\t1\nb\n")
+    write(tmp_path / "recommendations.tsv", "a\t1\n")
     for changes, parts in (
             ({"predict_input_file": tmp_path / "a.csv"},
              ["--predict_input_file", "a.csv", ".tsv, .txt, .jsonl"]),
@@ -95,7 +97,10 @@ def test_requests_that_do_not_fit(tmp_path):
              ["--predict_user prints its answer"]),
             ({"predict_input_file": tmp_path / "bad.tsv",
               "predict_output_file": tmp_path / "bad.tsv"},
-             ["bad.tsv is the input"]),
+             ["bad.tsv would be replaced by the answers"]),
+            ({"predict_input_file": tmp_path / "recommendations.tsv",
+              "checkpointDir": tmp_path},
+             ["recommendations.tsv would be replaced by the answers"]),
             ({"predict_user": 1, "predict_items": "2"},
              ["--predict_user and --predict_items"])):
         with pytest.raises(ValueError) as error:

@@ -14,6 +14,8 @@ import tensorflow.compat.v1 as tf
 
 from conftest import ROOT, command, run_flags, scalars_of
 from experiment import checkpoints, saving, training
+from experiment.job import check_job
+from test_job import arguments
 
 
 def steps_in(folder):
@@ -135,6 +137,17 @@ def test_a_second_training_of_a_model_directory_is_refused(dataset, tmp_path):
     for _ in range(2):  # the lock goes with the block
         with training.alone(str(folder)):
             pass
+
+
+def test_what_another_training_saved_since_the_checks_is_not_trained_anew(
+        dataset, trained, tmp_path):
+    job = check_job(arguments(dataset, tmp_path, num_train_steps=9,
+                              signature=""))
+    shutil.copytree(str(trained[0] / "run"), job.model_dir)
+    with pytest.raises(SystemExit, match="another process trained %s meanwhile; "
+                       "the same command goes on" % job.model_dir):
+        training.train(job)
+    assert steps_in(tmp_path) == []
 
 
 # --- values that are not finite --------------------------------------------------

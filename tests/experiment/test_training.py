@@ -47,6 +47,24 @@ def test_the_last_loss_is_logged_whatever_ends_a_training(tmp_path, total):
     assert scalars_of(tmp_path) == {"loss": {7: 9.0}}
 
 
+# --- the newest step ----------------------------------------------------------
+
+def test_a_worker_looks_for_the_last_step_in_what_can_be_read(trained,
+                                                              tmp_path):
+    job = mock.Mock(model_dir=str(tmp_path / "run"))
+    assert training._newest_step(job) == -1
+    shutil.copytree(str(trained[0] / "run"), job.model_dir)
+    assert training._newest_step(job) == 5
+    for name in os.listdir(job.model_dir):
+        if name.startswith("model.ckpt"):
+            os.truncate(os.path.join(job.model_dir, name), 7)
+    assert training._newest_step(job) == -1
+    for name in os.listdir(job.model_dir):
+        if name.startswith("model.ckpt"):
+            os.remove(os.path.join(job.model_dir, name))
+    assert training._newest_step(job) == -1
+
+
 # --- validation, selection and the run record --------------------------------
 
 def evaluations_of(folder):
@@ -269,8 +287,10 @@ def test_what_a_training_began_from_may_be_gone_when_it_goes_on(
     assert status == 0 and "variables start from" in errors, errors
     shutil.rmtree(str(tmp_path / "first"))
     status, _, errors = command("run.py", *run_flags(
-        dataset, tmp_path, num_train_steps=2, **flags))
+        dataset, tmp_path, do_train=True, num_train_steps=2,
+        init_checkpoint=tmp_path / "first" / "model.ckpt-5.index"))
     assert status == 0 and "variables start from" not in errors, errors
+    assert "began from" not in errors
     assert "from step 1 to 2" in errors
     # Without its checkpoints, and with others in its place.
     (tmp_path / "first").mkdir()

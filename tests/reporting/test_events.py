@@ -79,6 +79,19 @@ def test_an_event_file_that_was_cut_off_is_read_up_to_there(tmp_path, capfd):
     assert "damaged" in capfd.readouterr().err
 
 
+def test_an_event_file_that_may_not_be_read_is_an_error_with_its_name(
+        tmp_path, monkeypatch):
+    write_scalars(tmp_path, {"loss": {100: 7.0}})
+    name, = os.listdir(str(tmp_path))
+
+    def denied(path):
+        raise tf.errors.PermissionDeniedError(None, None, path + "; denied")
+
+    monkeypatch.setattr(tf.train, "summary_iterator", denied)
+    with pytest.raises(ValueError, match="%s cannot be read" % name):
+        events.read_curves(str(tmp_path))
+
+
 # --- time -------------------------------------------------------------------
 
 def test_time_is_that_since_the_start_of_the_training(tmp_path):
