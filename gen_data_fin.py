@@ -38,7 +38,7 @@ from data import generation  # noqa: E402
 from data.generation import shard_name  # noqa: E402
 from data.instances import TrainingInstances, serialize_last  # noqa: E402
 from data.known_datasets import DATASETS  # noqa: E402
-from data.sequences import data_partition  # noqa: E402
+from data.sequences import FEWEST, data_partition  # noqa: E402
 from data.windows import window_step  # noqa: E402
 
 # What an interactions file holds, as ids: the FreqVocab; two OrderedDicts,
@@ -261,11 +261,33 @@ def generate(source, target, options, pool_size, holdout_validation=False,
     instances = TrainingInstances(
         data.train, data.words.token_to_ids["[MASK]"], data.words.item_count,
         options)
+    _check_amounts(data, instances, source, num_shards)
+    indices = range(num_shards or 1) if shard_index is None else [shard_index]
+    shards = collections.OrderedDict(
+        (shard_name(target, index, num_shards),
+         instances.shard(index, num_shards or 1)) for index in indices)
+    written = [".train.tfrecord-*-of-%05d" % num_shards if len(shards) > 1
+               else shard_name("", indices[0], num_shards)]
+    with _explained(target, pool_size, lambda: _record_bytes(instances) * (
+            sum(map(len, shards.values())) * instances.CHUNK
+            + len(data.asking[0][1]))), util.AtomicFiles() as files:
+        if 0 in indices:
+            written += _write_others(data, target, options, files)
+        _write_training(instances, shards, pool_size, files)
+    util.log("wrote %s{%s} in %.1f s; validation items are %s" % (
+        target, ",".join(written), time.time() - started,
+        "held out" if holdout_validation else "folded into train"))
+    generation.log_other_files(target, num_shards)
+
+
+def _check_amounts(data, instances, source, num_shards):
+    """Says what the interactions come to; raises ValueError where nobody can
+    be tested, or there are too few instances for the shards."""
     testable = len(data.asking[0][1])
     if not testable:
         raise ValueError(
-            "%s: none of its %d users has the 3 interactions that a test item "
-            "needs; give longer sequences" % (source, len(data.whole)))
+            "%s: none of its %d users has the %d interactions that a test item "
+            "needs; give longer sequences" % (source, len(data.whole), FEWEST))
     util.log("vocabulary size %d; %d windows (%d of one item); %d training "
              "instances; %d test instances, %d users too short for one" % (
                  data.words.get_vocab_size(), len(instances.windows),
@@ -278,17 +300,18 @@ def generate(source, target, options, pool_size, holdout_validation=False,
                 num_shards, instances.CHUNK, source, instances.chunks,
                 instances.chunks))
 
-    indices = range(num_shards or 1) if shard_index is None else [shard_index]
-    shards = collections.OrderedDict(
-        (shard_name(target, index, num_shards),
-         instances.shard(index, num_shards or 1)) for index in indices)
-    written = [".train.tfrecord-*-of-%05d" % num_shards if len(shards) > 1
-               else shard_name("", indices[0], num_shards)]
+
+@contextlib.contextmanager
+def _explained(target, pool_size, size):
+    """Raises ValueError for what may keep the files from being written.
+
+    Args:
+        target: str, the outputs' names up to their endings.
+        pool_size: int, worker processes.
+        size: function -> int, the files' bytes, about.
+    """
     try:
-        with util.AtomicFiles() as files:
-            if 0 in indices:
-                written += _write_others(data, target, options, files)
-            _write_training(instances, shards, pool_size, files)
+        yield
     except BrokenProcessPool:
         raise ValueError(
             "a worker process was killed, as a system does that is short of "
@@ -298,15 +321,8 @@ def generate(source, target, options, pool_size, holdout_validation=False,
         if not util.is_disk_full(error):
             raise ValueError("%s: %s" % (target, str(error).split("\n")[0]))
         raise ValueError(util.no_room(
-            os.path.dirname(target) or ".",
-            target + ".*",
-            _record_bytes(instances) * (sum(
-                map(len, shards.values())) * instances.CHUNK + testable),
+            os.path.dirname(target) or ".", target + ".*", size(),
             "make room and run again; what was there before is unchanged"))
-    util.log("wrote %s{%s} in %.1f s; validation items are %s" % (
-        target, ",".join(written), time.time() - started,
-        "held out" if holdout_validation else "folded into train"))
-    generation.log_other_files(target, num_shards)
 
 
 def _write_others(data, target, options, files):

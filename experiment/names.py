@@ -10,6 +10,7 @@ import os
 
 import numpy as np
 
+import util
 import vocab
 from data import sequences
 from experiment import consistency
@@ -157,10 +158,13 @@ def _find_map(words, vocab_path):
     for name in sorted(maps, key=len, reverse=True):
         found = os.path.join(folder, name)
         users = _users_beside(found)
-        if _is_map_of(found, set(words.get_items())) and (
-                users is None or _is_map_of(users, words.get_users(),
-                                            consistency.is_sample(words))):
+        if not _is_map_of(found, set(words.get_items())):
+            continue
+        if users is None or _is_map_of(users, words.get_users(),
+                                       consistency.is_sample(words)):
             return found
+        util.log("passed over %s: %s beside it has other users than the "
+                 "vocabulary" % (found, os.path.basename(users)))
     return None
 
 

@@ -58,7 +58,8 @@ def evaluate(job, checkpoint):
             job.words, job.user_history, args.protocols, args.use_pop_random,
             seeds=args.eval_seeds, candidates=job.candidates,
             held_out=job.validation == record.HELD_OUT)
-        saving.curves(estimator.eval_dir())  # or the Estimator adds its graph
+        # Or the Estimator begins them, with its graph.
+        saving.begin_curves(estimator.eval_dir())
         results = estimator.evaluate(
             input_fn(job, "test_input_file", args.eval_batch_size,
                      users=job.eval_users),

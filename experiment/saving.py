@@ -44,8 +44,9 @@ def save(session, model_dir, step):
     return path
 
 
-def curves(folder):
-    """The writer of a folder's TensorBoard events, begun without a graph.
+def begin_curves(folder):
+    """The writer of a folder's TensorBoard events, begun without a graph where
+    there is none yet.
 
     It is one for all that this process writes there: event files are named by
     the second, and of two that begin in one the later overwrites the other.
@@ -56,7 +57,7 @@ def curves(folder):
 
 def add_scalars(folder, values, step):
     """Adds a point to each of some curves of a folder: dict, tag -> float."""
-    writer = curves(folder)
+    writer = begin_curves(folder)
     writer.add_summary(tf.Summary(value=[
         tf.Summary.Value(tag=tag, simple_value=value)
         for tag, value in values.items()]), step)

@@ -89,7 +89,7 @@ def train(job):
             with _explained(job):
                 if not all(map(os.path.exists, _record_names(job))):
                     _write_records(job, start)
-                saving.curves(job.model_dir)  # it is at work from here on
+                saving.begin_curves(job.model_dir)
                 validation.validate(start, job.goes_on_from)
             if _is_done(job, start):
                 return
@@ -136,7 +136,8 @@ def _train_from(job, start, strategy, validation):
     stop = saving.StopHook()
     hooks = [saving.FiniteHook(args.mixed_precision)]
     if job.cluster.is_chief:
-        hooks += _chief_hooks(job, start)
+        _make_ready(job, start)
+        hooks.append(ProgressHook(args.num_train_steps, job.model_dir))
         hooks += [validation] if validation else []
         hooks.append(saver)
     # A resumed run goes on with another order than the one it began with.
@@ -176,20 +177,18 @@ def _is_done(job, start):
     return False
 
 
-def _chief_hooks(job, start):
-    """Makes the model directory ready; what the chief says."""
-    args = job.args
+def _make_ready(job, start):
+    """Makes the model directory ready for a training from a step."""
     with faults.one_line_faults([], job.model_dir, lambda: "make room, then "
                                 "the same command goes on"):
         _write_records(job, start)
-    _tell_memory(job.config, args.num_sampled)
+    _tell_memory(job.config, job.args.num_sampled)
     left = checkpoints.remove_unfinished(job.model_dir)
     if left:
         util.log("removed what a killed run left: %s" % ", ".join(left))
     if job.goes_on_from:
         checkpoints.point_at(job.goes_on_from)
-    saving.curves(job.model_dir)  # it is at work from here on
-    return [ProgressHook(args.num_train_steps, job.model_dir)]
+    saving.begin_curves(job.model_dir)  # it is at work from here on
 
 
 def _validation_hook(job):

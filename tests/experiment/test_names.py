@@ -91,10 +91,12 @@ def test_a_map_that_is_named_must_fit(tmp_path, changed, fault):
 @pytest.mark.parametrize("users", [
     USERS.replace("3\t", "4\t"), USERS + u"7\teve\n"])
 def test_a_map_of_other_users_is_passed_over_unless_it_is_named(
-        tmp_path, users):
+        tmp_path, capsys, users):
     write(tmp_path / "shop.items.tsv", ITEMS)
     write(tmp_path / "shop.users.tsv", users)
     assert names_in(tmp_path).path is None
+    assert ("passed over %s: shop.users.tsv beside it has other users"
+            % (tmp_path / "shop.items.tsv")) in capsys.readouterr().err
     with pytest.raises(ValueError, match="users.tsv: its . users are not"):
         names_in(tmp_path, path=str(tmp_path / "shop.items.tsv"))
     write(tmp_path / "sho.items.tsv", ITEMS)

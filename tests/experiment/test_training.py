@@ -315,7 +315,7 @@ def test_a_training_that_goes_on_reads_another_order(mixed, tmp_path,
                         seeds.append(seed))
     monkeypatch.setattr(model_fn, "make_estimator", lambda *job, **options:
                         estimators.append(options) or estimator)
-    monkeypatch.setattr(training, "_chief_hooks", lambda job, start: [])
+    monkeypatch.setattr(training, "_make_ready", lambda job, start: None)
     job = mock.Mock(
         model_dir=str(tmp_path), cluster=distribution.ALONE,
         files={"train_input_file": []}, args=mock.Mock(
