@@ -128,10 +128,14 @@ def test_the_readmes_results_are_those_of_three_fast_seeds():
 
 
 def test_the_readmes_wide_model_is_the_studys():
-    found = re.search(r"HR@10 are (\S+ / \S+) under `full`.* and (\S+ / \S+) "
-                      r"under `paper`", section("README.md", "## Results"))
-    for written, protocol in zip(found.groups(), ("full", "paper")):
-        check(results("width/128-1", *of_protocol(protocol)), written)
+    found = re.search(
+        r"HR@10 are (\S+ / \S+) under `full` and (\S+ / \S+) under `paper`.*, "
+        r"six hours, (\S+ / \S+) and (\S+ / \S+)\. ",
+        section("README.md", "## Results"))
+    for written, (name, protocol) in zip(found.groups(), [
+            (name, protocol) for name in ("width/128-1", "width/128-6000-1")
+            for protocol in ("full", "paper")]):
+        check(results(name, *of_protocol(protocol)), written)
 
 
 def test_the_readmes_forms_are_those_of_the_studies():
@@ -237,6 +241,19 @@ def test_a_wider_model():
         keys = of_protocol(protocol)
         check(results("width/128-1", *[key + end for key in keys for end in (
             "", "/low", "/high")]) + results(FAST[0], *keys), *cells)
+
+
+def test_twice_the_whole_windows():
+    heading = "### Twice the whole windows"
+    curve, rows = [table(STUDIES, heading, i) for i in (0, 1)]
+    check(validated("width/128-6000-validated", "full/ndcg@10",
+                    range(500, 6500, 500)), *curve[0][1:])
+    assert [row[0].strip("`") for row in rows] == list(PROTOCOLS)
+    for protocol, *cells in rows:
+        keys = of_protocol(protocol)
+        check(results("width/128-6000-1", *[
+            key + end for key in keys for end in ("", "/low", "/high")])
+              + results("width/128-1", *keys), *cells)
 
 
 def test_batch_sizes():
