@@ -121,7 +121,8 @@ def train_ours(files, args):
     run_ours("run.py", do_train=True, do_eval=True, num_train_steps=steps,
              save_checkpoints_steps=steps, protocols=",".join(PROTOCOLS),
              **options)
-    curve = events.read_curves(files["checkpointDir"])[""]["loss"]
+    curve = events.read_curves(
+        files["checkpointDir"])[events.TRAINING]["loss"]
     _, results = runs.read_results(os.path.join(
         files["checkpointDir"], record.RESULTS_FILE))
     seconds = float(curve.seconds[-1] - curve.seconds[0])

@@ -47,8 +47,7 @@ def metric_values(ranks):
 
     hit@k = [rank < k]; ndcg@k = 1 / log2(rank + 2) where rank < k, else 0
     (Järvelin & Kekäläinen, TOIS 2002; one relevant item, so the ideal gain is
-    1); ap = 1 / (rank + 1), whose
-    mean is the mean reciprocal rank.
+    1); ap = 1 / (rank + 1), whose mean is the mean reciprocal rank.
 
     Args:
         ranks: int array [users].

@@ -14,7 +14,7 @@ util.quiet_tensorflow()
 import tensorflow.compat.v1 as tf  # noqa: E402
 
 import modeling  # noqa: E402
-from experiment import selection  # noqa: E402
+from experiment import record  # noqa: E402
 
 CONFIG_FILE = "bert_config.json"      # in the model directory
 # Keys that may change between two runs on one checkpoint.
@@ -114,7 +114,7 @@ def check_sound(checkpoint):
         return
     folder = os.path.dirname(checkpoint)
     others = [path for path in saved(folder) if path != checkpoint]
-    if os.path.basename(folder) == selection.FOLDER:
+    if os.path.basename(folder) == record.BEST_FOLDER:
         others += saved(os.path.dirname(folder))
     raise ValueError("%s; %s%s" % (
         damage, "put the file back" if os.path.exists(checkpoint + ".index")
@@ -180,7 +180,7 @@ def find_checkpoint(model_dir, config, args):
         newest, chosen = None, args.init_checkpoint
     else:
         newest = (newest_sound if args.do_train else latest)(model_dir)
-        best = latest(os.path.join(model_dir, selection.FOLDER))
+        best = latest(os.path.join(model_dir, record.BEST_FOLDER))
         chosen = best or newest
     if not args.do_train:
         if chosen is None:
@@ -226,7 +226,7 @@ def _check_goes_on(checkpoint, args):
 def trained(job):
     """The checkpoint that a training leaves to evaluate: the best or newest."""
     best = job.selection and latest(
-        os.path.join(job.model_dir, selection.FOLDER))
+        os.path.join(job.model_dir, record.BEST_FOLDER))
     return best or latest(job.model_dir)
 
 

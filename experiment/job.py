@@ -3,7 +3,6 @@
 import argparse
 import collections
 import os
-import re
 
 import evaluation
 import util
@@ -177,7 +176,7 @@ def _check_selection(model_dir, args):
     Raises:
         ValueError: training would go on without the validations it began with.
     """
-    folder = os.path.join(model_dir, selection.FOLDER)
+    folder = os.path.join(model_dir, record.BEST_FOLDER)
     if args.do_train and args.valid_input_file:
         return selection.Selection(model_dir, args.selection_metric)
     if args.do_train and os.path.exists(

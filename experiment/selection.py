@@ -13,8 +13,7 @@ import tensorflow.compat.v1 as tf  # noqa: E402
 
 from experiment import record  # noqa: E402
 
-FOLDER = record.BEST_FOLDER   # in the model directory
-FILE = "selection.json"       # in that folder
+FILE = "selection.json"       # in best/
 
 
 class Selection(object):
@@ -34,7 +33,7 @@ class Selection(object):
         Raises:
             ValueError: it selected by another metric, or the file is damaged.
         """
-        self.folder = os.path.join(model_dir, FOLDER)
+        self.folder = os.path.join(model_dir, record.BEST_FOLDER)
         self.metric, self.evaluations = metric, []
         path = os.path.join(self.folder, FILE)
         if not os.path.exists(path):

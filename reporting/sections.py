@@ -2,8 +2,6 @@
 
 import collections
 
-import numpy as np
-
 import evaluation
 from evaluation import METRIC_LABELS
 from data.known_datasets import PUBLISHED_RESULTS
